@@ -1,0 +1,5 @@
+//! Files and datasets that users keep on the server.
+
+pub mod blobs;
+
+pub use blobs::{BlobError, BlobId, BlobStore, FolderBlobs};

@@ -1,0 +1,39 @@
+//! The command line. `rhizome serve` is the reference's `python -m hypha.server` with the flags
+//! that make sense on one node; without a subcommand the flags mean `serve`.
+
+mod logging;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Command;
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let matches = command().get_matches_from(arguments());
+    match matches.subcommand() {
+        Some(("serve", matches)) => serve::run(matches),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+fn command() -> Command {
+    Command::new("rhizome")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("A serverless app platform that speaks Hypha")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(serve::command())
+}
+
+/// The arguments, with `serve` put in front of bare flags: the reference's test-suite, and its
+/// users, start the server without a subcommand.
+fn arguments() -> Vec<std::ffi::OsString> {
+    let mut arguments: Vec<_> = std::env::args_os().collect();
+    let first = arguments.get(1).and_then(|first| first.to_str());
+    let own = ["--help", "-h", "--version", "-V"];
+    if first.is_some_and(|first| first.starts_with("--") && !own.contains(&first)) {
+        arguments.insert(1, "serve".into());
+    }
+    arguments
+}

@@ -1,0 +1,160 @@
+//! `rhizome serve`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use super::logging;
+use crate::config::{ConfigError, IGNORED_FLAGS, Kind, Loaded, SETTINGS, Sources, load};
+use crate::node;
+
+/// Config file that is read when none is named and it exists.
+const DEFAULT_FILE: &str = "config/rhizome.toml";
+
+pub(super) fn command() -> Command {
+    let mut command = Command::new("serve")
+        .about("Runs the server")
+        .arg(
+            Arg::new("config")
+                .long("config")
+                .value_parser(value_parser!(PathBuf))
+                .help("Config file; config/rhizome.toml when it exists"),
+        )
+        .arg(
+            Arg::new("print-config")
+                .long("print-config")
+                .action(ArgAction::SetTrue)
+                .help("Shows each value and where it came from, and ends"),
+        );
+    for setting in SETTINGS {
+        let Some(flag) = setting.flag else {
+            continue;
+        };
+        let arg = Arg::new(setting.path).long(flag).help(setting.help);
+        command = command.arg(if setting.kind == Kind::Bool {
+            // `--flag` alone, and `--flag=false`.
+            arg.num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value("true")
+        } else {
+            arg.num_args(1)
+        });
+    }
+    for (flag, takes_value, _) in IGNORED_FLAGS {
+        let arg = Arg::new(*flag).long(*flag).hide(true);
+        command = command.arg(if *takes_value {
+            arg.num_args(1).action(ArgAction::Append)
+        } else {
+            arg.action(ArgAction::SetTrue)
+        });
+    }
+    command
+}
+
+fn flags(matches: &ArgMatches) -> BTreeMap<&'static str, String> {
+    SETTINGS
+        .iter()
+        .filter(|setting| setting.flag.is_some())
+        .filter_map(|setting| {
+            let text = matches.get_one::<String>(setting.path)?;
+            Some((setting.path, text.clone()))
+        })
+        .collect()
+}
+
+fn loaded(matches: &ArgMatches) -> Result<Loaded, ConfigError> {
+    let default = PathBuf::from(DEFAULT_FILE);
+    let named = matches.get_one::<PathBuf>("config").cloned();
+    let file = named.or_else(|| default.exists().then_some(default));
+    load(&Sources {
+        file: file.as_deref(),
+        flags: &flags(matches),
+        env: &|name| std::env::var(name).ok(),
+    })
+}
+
+pub(super) fn run(matches: &ArgMatches) -> ExitCode {
+    let loaded = match loaded(matches) {
+        Ok(loaded) => loaded,
+        Err(error) => return fail(&error.to_string()),
+    };
+    if matches.get_flag("print-config") {
+        print_config(&loaded);
+        return ExitCode::SUCCESS;
+    }
+    if let Err(error) = logging::init(&loaded.config.log) {
+        return fail(&error);
+    }
+    for (flag, takes_value, instead) in IGNORED_FLAGS {
+        let given = if *takes_value {
+            matches.contains_id(flag)
+        } else {
+            matches.get_flag(flag)
+        };
+        if given {
+            tracing::warn!("--{flag} has no effect here: {instead}");
+        }
+    }
+    let system = actix_web::rt::System::new();
+    match system.block_on(node::serve(loaded.config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error.to_string()),
+    }
+}
+
+fn fail(reason: &str) -> ExitCode {
+    eprintln!("rhizome: {reason}");
+    ExitCode::FAILURE
+}
+
+fn print_config(loaded: &Loaded) {
+    let Ok(toml::Value::Table(sections)) = toml::Value::try_from(&loaded.config) else {
+        return;
+    };
+    for (section, values) in &sections {
+        for (key, value) in values.as_table().into_iter().flatten() {
+            let path = format!("{section}.{key}");
+            let origin = loaded.origins.get(&path).map_or("default", String::as_str);
+            let secret = matches!(path.as_str(), "auth.root_token" | "auth.jwt_secret");
+            let shown = match value.as_str() {
+                Some(text) if secret && !text.is_empty() => "\"…\"".to_owned(),
+                _ => value.to_string(),
+            };
+            println!("{path} = {shown}  # {origin}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_of_the_reference_are_accepted() {
+        let matches = command()
+            .try_get_matches_from([
+                "serve",
+                "--host=127.0.0.1",
+                "--port",
+                "9999",
+                "--enable-server-apps",
+                "--enable-s3",
+                "--redis-uri=x",
+            ])
+            .unwrap();
+        let flags = flags(&matches);
+        assert_eq!(flags["server.port"], "9999");
+        assert_eq!(flags["apps.enabled"], "true");
+    }
+
+    #[test]
+    fn an_unknown_flag_names_the_closest_one() {
+        let error = command()
+            .try_get_matches_from(["serve", "--prot=1"])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("--port"), "{error}");
+    }
+}

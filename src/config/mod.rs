@@ -1,0 +1,213 @@
+//! The configuration, typed, with all defaults in sight.
+
+mod load;
+mod settings;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use load::{ConfigError, Loaded, Sources, load};
+pub use settings::{IGNORED_FLAGS, Kind, SETTINGS, Setting};
+
+use crate::gateway::GatewayLimits;
+use crate::router::MailboxLimits;
+use crate::workspace::WorkspaceLimits;
+
+/// Everything that can be set; see `config/rhizome.toml` for the meaning of each key.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub server: Server,
+    pub auth: Auth,
+    pub limits: Limits,
+    pub apps: Apps,
+    pub log: Log,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    pub host: String,
+    pub port: u16,
+    pub public_base_url: String,
+    pub server_id: String,
+    pub data_dir: PathBuf,
+    pub assets_dir: PathBuf,
+    pub threads: usize,
+    pub allow_origins: Vec<String>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Server {
+            host: "127.0.0.1".into(),
+            port: 9527,
+            public_base_url: String::new(),
+            server_id: String::new(),
+            data_dir: "data".into(),
+            assets_dir: "runtimes".into(),
+            threads: 0,
+            allow_origins: vec!["*".into()],
+        }
+    }
+}
+
+impl Server {
+    /// The base of all URLs handed out.
+    pub fn base_url(&self) -> String {
+        if self.public_base_url.is_empty() {
+            return format!("http://127.0.0.1:{}", self.port);
+        }
+        self.public_base_url.trim_end_matches('/').to_owned()
+    }
+
+    /// How pages and workers on this machine reach the server.
+    pub fn local_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+}
+
+/// `[auth]`
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    pub root_token: String,
+    pub jwt_secret: String,
+    pub reconnection_token_life_time: f64,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Auth {
+            root_token: String::new(),
+            jwt_secret: String::new(),
+            reconnection_token_life_time: 172_800.0,
+        }
+    }
+}
+
+// Secrets must not reach a log by way of a debug print.
+impl std::fmt::Debug for Auth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Auth").finish_non_exhaustive()
+    }
+}
+
+/// `[limits]`; times in seconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    pub message_rate: f64,
+    pub message_burst: f64,
+    pub max_frame_bytes: usize,
+    pub mailbox_messages: usize,
+    pub mailbox_bytes: usize,
+    pub idle_timeout: f64,
+    pub stuck_after: f64,
+    pub connections_per_user: usize,
+    pub clients_per_workspace: usize,
+    pub services_per_client: usize,
+    pub workspaces_per_user: usize,
+    pub unload_grace: f64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let (gateway, mailbox, workspace) = (
+            GatewayLimits::default(),
+            MailboxLimits::default(),
+            WorkspaceLimits::default(),
+        );
+        Limits {
+            message_rate: gateway.message_rate,
+            message_burst: gateway.message_burst,
+            max_frame_bytes: gateway.max_frame_bytes,
+            mailbox_messages: mailbox.count,
+            mailbox_bytes: mailbox.bytes,
+            idle_timeout: gateway.idle_timeout.as_secs_f64(),
+            stuck_after: gateway.stuck_after.as_secs_f64(),
+            connections_per_user: workspace.connections_per_user,
+            clients_per_workspace: workspace.clients_per_workspace,
+            services_per_client: workspace.services_per_client,
+            workspaces_per_user: workspace.workspaces_per_user,
+            unload_grace: workspace.unload_grace.as_secs_f64(),
+        }
+    }
+}
+
+fn seconds(value: f64) -> Duration {
+    Duration::try_from_secs_f64(value).unwrap_or(Duration::ZERO)
+}
+
+impl Limits {
+    pub fn gateway(&self) -> GatewayLimits {
+        GatewayLimits {
+            max_frame_bytes: self.max_frame_bytes,
+            message_rate: self.message_rate,
+            message_burst: self.message_burst,
+            idle_timeout: seconds(self.idle_timeout),
+            stuck_after: seconds(self.stuck_after),
+            ..GatewayLimits::default()
+        }
+    }
+
+    pub fn mailbox(&self) -> MailboxLimits {
+        MailboxLimits {
+            count: self.mailbox_messages,
+            bytes: self.mailbox_bytes,
+        }
+    }
+
+    pub fn workspace(&self) -> WorkspaceLimits {
+        WorkspaceLimits {
+            workspaces_per_user: self.workspaces_per_user,
+            connections_per_user: self.connections_per_user,
+            clients_per_workspace: self.clients_per_workspace,
+            services_per_client: self.services_per_client,
+            unload_grace: seconds(self.unload_grace),
+        }
+    }
+}
+
+/// `[apps]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Apps {
+    pub enabled: bool,
+    pub browser: bool,
+    pub chromium: String,
+    pub no_sandbox: bool,
+    pub max_browser_sessions: usize,
+}
+
+impl Default for Apps {
+    fn default() -> Self {
+        Apps {
+            enabled: true,
+            browser: true,
+            chromium: String::new(),
+            no_sandbox: false,
+            max_browser_sessions: 20,
+        }
+    }
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    pub level: String,
+    pub json: bool,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Log {
+            level: "info".into(),
+            json: false,
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Every setting by its place in the config file, with the flag and the environment variables
+//! that override it. The names are the reference's where it has the setting (workspace.md 6).
+
+/// How the text of a flag or variable is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    Int,
+    Float,
+    Bool,
+    /// Comma-separated.
+    List,
+}
+
+/// One setting.
+#[derive(Debug)]
+pub struct Setting {
+    /// `section.key` in the config file.
+    pub path: &'static str,
+    pub flag: Option<&'static str>,
+    pub env: &'static [&'static str],
+    pub kind: Kind,
+    pub help: &'static str,
+}
+
+const fn setting(
+    path: &'static str,
+    flag: Option<&'static str>,
+    env: &'static [&'static str],
+    kind: Kind,
+    help: &'static str,
+) -> Setting {
+    Setting {
+        path,
+        flag,
+        env,
+        kind,
+        help,
+    }
+}
+
+use Kind::{Bool, Float, Int, List, Text};
+
+/// See the module's text. `config/rhizome.toml` explains each of them to users.
+pub static SETTINGS: &[Setting] = &[
+    setting("server.host", Some("host"), &["HYPHA_HOST"], Text, "Address to listen on"),
+    setting("server.port", Some("port"), &["HYPHA_PORT"], Int, "Port to listen on"),
+    setting(
+        "server.public_base_url",
+        Some("public-base-url"),
+        &["HYPHA_PUBLIC_BASE_URL"],
+        Text,
+        "URL under which users reach the server",
+    ),
+    setting(
+        "server.server_id",
+        Some("server-id"),
+        &["HYPHA_SERVER_ID"],
+        Text,
+        "Stable id of the server; random words when not set",
+    ),
+    setting("server.data_dir", Some("data-dir"), &["RHIZOME_DATA_DIR"], Text, "Folder of all that is stored"),
+    setting("server.assets_dir", Some("assets-dir"), &["RHIZOME_ASSETS_DIR"], Text, "Folder of the browser-side files"),
+    setting("server.threads", Some("threads"), &["RHIZOME_THREADS"], Int, "Threads for connections; 0 means one per core"),
+    setting("server.allow_origins", Some("allow-origins"), &["ALLOW_ORIGINS", "HYPHA_ALLOW_ORIGINS"], List, "Origins that pages may call from"),
+    setting("auth.root_token", Some("root-token"), &["HYPHA_ROOT_TOKEN"], Text, "Token of the root user"),
+    setting("auth.jwt_secret", None, &["HYPHA_JWT_SECRET", "JWT_SECRET"], Text, "Secret that signs tokens"),
+    setting("auth.reconnection_token_life_time", None, &["RECONNECTION_TOKEN_LIFE_TIME"], Float, "Seconds a lost client may return within"),
+    setting("limits.message_rate", None, &["HYPHA_WS_MSG_RATE_LIMIT"], Float, "Messages per second and client"),
+    setting("limits.message_burst", None, &["HYPHA_WS_MSG_BURST_LIMIT"], Float, "Messages at once"),
+    setting("limits.max_frame_bytes", None, &["RHIZOME_MAX_FRAME_BYTES"], Int, "Largest message in bytes"),
+    setting("limits.mailbox_messages", None, &["RHIZOME_MAILBOX_MESSAGES"], Int, "Messages waiting for one client"),
+    setting("limits.mailbox_bytes", None, &["RHIZOME_MAILBOX_BYTES"], Int, "Bytes waiting for one client"),
+    setting("limits.idle_timeout", None, &["HYPHA_WS_IDLE_TIMEOUT"], Float, "Seconds of silence before a connection ends"),
+    setting("limits.stuck_after", None, &["RHIZOME_STUCK_AFTER"], Float, "Seconds a client may leave messages unread"),
+    setting("limits.connections_per_user", None, &["HYPHA_MAX_CONNECTIONS_PER_USER"], Int, "Connections of one user"),
+    setting("limits.clients_per_workspace", None, &["HYPHA_MAX_CLIENTS_PER_WORKSPACE"], Int, "Clients of one workspace"),
+    setting("limits.services_per_client", None, &["HYPHA_MAX_SERVICES_PER_CLIENT"], Int, "Services of one client"),
+    setting("limits.workspaces_per_user", None, &["HYPHA_MAX_WORKSPACES_PER_USER"], Int, "Workspaces of one user"),
+    setting("limits.unload_grace", None, &["HYPHA_WORKSPACE_UNLOAD_GRACE_PERIOD"], Float, "Seconds an empty workspace stays"),
+    setting("apps.enabled", Some("enable-server-apps"), &["HYPHA_ENABLE_SERVER_APPS"], Bool, "Offer the server-apps service"),
+    setting("apps.max_browser_sessions", None, &["HYPHA_MAX_BROWSER_SESSIONS"], Int, "Browser sessions at the same time"),
+    setting("apps.chromium", None, &["HYPHA_CHROMIUM_PATH"], Text, "Path of Chromium; searched when not set"),
+    setting("apps.no_sandbox", Some("in-docker"), &["HYPHA_IN_DOCKER"], Bool, "Run Chromium without its sandbox"),
+    setting("apps.browser", None, &["RHIZOME_BROWSER"], Bool, "Offer the built-in browser worker"),
+    setting("log.level", Some("log-level"), &["HYPHA_LOGLEVEL"], Text, "error, warn, info, debug, trace, or a filter"),
+    setting("log.json", Some("log-json"), &["RHIZOME_LOG_JSON"], Bool, "One JSON object per line"),
+];
+
+/// Flags of the reference that a single node does not need, and what is used instead.
+pub static IGNORED_FLAGS: &[(&str, bool, &str)] = &[
+    ("from-env", false, "the environment is always read"),
+    ("enable-s3", false, "files are kept in the data folder"),
+    ("endpoint-url", true, "files are kept in the data folder"),
+    ("endpoint-url-public", true, "files are kept in the data folder"),
+    ("access-key-id", true, "files are kept in the data folder"),
+    ("secret-access-key", true, "files are kept in the data folder"),
+    ("region-name", true, "files are kept in the data folder"),
+    ("workspace-bucket", true, "files are kept in the data folder"),
+    ("s3-admin-type", true, "files are kept in the data folder"),
+    ("enable-s3-proxy", false, "files are served by this server"),
+    ("s3-cleanup-period", true, "files are kept in the data folder"),
+    ("start-minio-server", false, "files are kept in the data folder"),
+    ("minio-workdir", true, "files are kept in the data folder"),
+    ("minio-port", true, "files are kept in the data folder"),
+    ("minio-root-user", true, "files are kept in the data folder"),
+    ("minio-root-password", true, "files are kept in the data folder"),
+    ("redis-uri", true, "the node keeps its state itself"),
+    ("reset-redis", false, "connections and services are not stored"),
+    ("database-uri", true, "records are kept in the data folder"),
+    ("migrate-database", true, "the store migrates itself"),
+    ("disable-ssl", false, "workers use the URL they are given"),
+];

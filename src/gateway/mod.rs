@@ -1,0 +1,108 @@
+//! The doors for clients: the WebSocket endpoint, its handshake, and the watch over open
+//! connections.
+
+mod connection;
+mod frames;
+mod handshake;
+mod limits;
+mod presence;
+mod socket;
+mod throttle;
+mod watchdog;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use futures::future::BoxFuture;
+
+pub use connection::{ConnectionActor, upgrade};
+pub use handshake::{Hello, Refusal};
+pub use limits::GatewayLimits;
+pub use presence::Presence;
+pub use socket::SocketHandle;
+pub use watchdog::WatchdogActor;
+
+use crate::peer::Peer;
+use crate::router::{CLOSE_GOING_AWAY, Client, ClientSpec, Router};
+
+/// A connection that may be registered.
+pub struct Admission {
+    pub spec: ClientSpec,
+    /// It proved with a reconnection token that it continues an earlier connection.
+    pub supersede: bool,
+}
+
+/// Who may connect, and what follows from it. The workspaces implement this.
+pub trait Membership: Send + Sync {
+    /// Identifies a connection and prepares its workspace.
+    fn admit(&self, hello: Hello) -> BoxFuture<'_, Result<Admission, Refusal>>;
+    /// The first text frame to a registered client, `connection_info` (protocol 1.3).
+    fn welcome(&self, client: &Client) -> String;
+    /// A fresh reconnection token.
+    fn reconnection_token(&self, client: &Client) -> String;
+    /// The connection is registered.
+    fn joined(&self, client: &Arc<Client>);
+    /// The connection ended, superseded or not; balances `joined`.
+    fn closed(&self, client: &Arc<Client>);
+    /// The connection is gone; it was the current one of its address.
+    fn left(&self, client: &Arc<Client>);
+}
+
+/// What all connections share.
+pub struct Gateway {
+    pub router: Arc<Router>,
+    pub peer: Arc<Peer>,
+    pub members: Arc<dyn Membership>,
+    pub limits: GatewayLimits,
+    draining: AtomicBool,
+    setups: AtomicUsize,
+}
+
+impl Gateway {
+    pub fn new(
+        router: Arc<Router>,
+        peer: Arc<Peer>,
+        members: Arc<dyn Membership>,
+        limits: GatewayLimits,
+    ) -> Arc<Self> {
+        Arc::new(Gateway {
+            router,
+            peer,
+            members,
+            limits,
+            draining: AtomicBool::new(false),
+            setups: AtomicUsize::new(0),
+        })
+    }
+
+    /// Begins the end: no new connections, and the living ones are closed with 1001.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        for client in self.router.all() {
+            client.close(CLOSE_GOING_AWAY, "Server is shutting down");
+        }
+    }
+
+    /// Whether the server is on its way out.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Takes a place among the connections that are being set up. None: the server has too much
+    /// to do, and the client should be told 503, which it retries; an error after the upgrade
+    /// would make it give up for ever (protocol 1.5).
+    fn begin_setup(self: &Arc<Self>) -> Option<SetupPlace> {
+        let taken = self.setups.fetch_add(1, Ordering::AcqRel) + 1;
+        let place = SetupPlace(self.clone());
+        (taken <= self.limits.max_setups && !self.is_draining()).then_some(place)
+    }
+}
+
+/// A place among the connections in set-up, given back when dropped.
+struct SetupPlace(Arc<Gateway>);
+
+impl Drop for SetupPlace {
+    fn drop(&mut self) {
+        self.0.setups.fetch_sub(1, Ordering::AcqRel);
+    }
+}

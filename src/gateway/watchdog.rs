@@ -1,0 +1,206 @@
+//! Watches all connections from outside: a connection actor that cannot write does not run, so
+//! it cannot notice by itself that its peer is gone (stack notes: timers stop).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use actix::prelude::*;
+
+use super::limits::GatewayLimits;
+use crate::router::{CLOSE_GOING_AWAY, Client, MailboxDepth, Outgoing, Router};
+use crate::supervision::{ExitReason, ExitSlot, SharedClock, Stop};
+
+/// Seconds between two looks.
+const PERIOD: Duration = Duration::from_secs(5);
+
+/// See the module's text. One per node, permanent.
+pub struct WatchdogActor {
+    router: Arc<Router>,
+    limits: GatewayLimits,
+    clock: SharedClock,
+    exit: ExitSlot,
+    /// Mailboxes that waited at the last look: how many drains they had seen, and since when.
+    waiting: HashMap<u64, (MailboxDepth, u64)>,
+}
+
+/// What the watchdog does about one connection.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Leave,
+    Ping,
+    CloseIdle,
+    CutSilent,
+    CutStuck,
+}
+
+impl WatchdogActor {
+    pub fn new(
+        router: Arc<Router>,
+        limits: GatewayLimits,
+        clock: SharedClock,
+        exit: ExitSlot,
+    ) -> Self {
+        WatchdogActor {
+            router,
+            limits,
+            clock,
+            exit,
+            waiting: HashMap::new(),
+        }
+    }
+
+    fn look(&mut self) {
+        let now = self.router.now_ms();
+        let mut waiting = HashMap::new();
+        for client in self.router.all() {
+            let depth = client.mailbox.depth();
+            let since = if depth.messages > 0 {
+                let before = self.waiting.get(&client.generation);
+                let since = match before {
+                    Some((seen, since)) if seen.drains == depth.drains => *since,
+                    _ => now,
+                };
+                waiting.insert(client.generation, (depth, since));
+                Some(since)
+            } else {
+                None
+            };
+            act(&client, judge(&client, since, now, &self.limits), &self.limits);
+        }
+        self.waiting = waiting;
+        self.router.sweep();
+    }
+
+    fn schedule(&self, ctx: &mut Context<Self>) {
+        ctx.spawn(
+            self.clock
+                .sleep(PERIOD)
+                .into_actor(self)
+                .map(|(), actor, ctx| {
+                    actor.look();
+                    actor.schedule(ctx);
+                }),
+        );
+    }
+}
+
+fn judge(client: &Client, waiting_since: Option<u64>, now: u64, limits: &GatewayLimits) -> Verdict {
+    let age = |since: u64| Duration::from_millis(now.saturating_sub(since));
+    if waiting_since.is_some_and(|since| age(since) >= limits.stuck_after) {
+        return Verdict::CutStuck;
+    }
+    // Streams over HTTP have their own way to tell life from silence.
+    if client.transport != "websocket" {
+        return Verdict::Leave;
+    }
+    if age(client.last_active()) >= limits.idle_timeout {
+        return Verdict::CloseIdle;
+    }
+    let pings = client.unanswered_pings.load(Ordering::Relaxed);
+    if age(client.last_heard()) < limits.ping_interval * (pings + 1) {
+        return Verdict::Leave;
+    }
+    if pings >= limits.ping_misses {
+        Verdict::CutSilent
+    } else {
+        Verdict::Ping
+    }
+}
+
+fn act(client: &Client, verdict: Verdict, limits: &GatewayLimits) {
+    match verdict {
+        Verdict::Leave => {}
+        Verdict::Ping => {
+            client.unanswered_pings.fetch_add(1, Ordering::Relaxed);
+            // A full or closed mailbox is judged by its own rule.
+            let _ = client.push(Outgoing::Ping);
+        }
+        Verdict::CloseIdle => {
+            let seconds = limits.idle_timeout.as_secs();
+            client.close(CLOSE_GOING_AWAY, format!("Idle timeout ({seconds}s)"));
+        }
+        Verdict::CutSilent => {
+            tracing::info!(client = %client.address, "cutting a silent connection");
+            client.cut();
+        }
+        Verdict::CutStuck => {
+            tracing::warn!(client = %client.address, "cutting a connection that reads nothing");
+            client.cut();
+        }
+    }
+}
+
+impl Actor for WatchdogActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.schedule(ctx);
+    }
+}
+
+impl Handler<Stop> for WatchdogActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        self.exit.set(ExitReason::Shutdown);
+        ctx.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::UserInfo;
+    use crate::router::{ClientSpec, MailboxLimits};
+    use crate::supervision::ManualClock;
+
+    fn client() -> Arc<Client> {
+        let router = Router::new("srv", MailboxLimits::default(), Arc::new(ManualClock::new()));
+        let spec = ClientSpec {
+            workspace: "ws".into(),
+            client_id: "c".into(),
+            user: Arc::new(UserInfo::root()),
+            transport: "websocket",
+            cut: None,
+            remote: String::new(),
+        };
+        router.register(spec, false).unwrap().client
+    }
+
+    fn verdict(client: &Client, waiting_since: Option<u64>, now: u64) -> Verdict {
+        judge(client, waiting_since, now, &GatewayLimits::default())
+    }
+
+    #[test]
+    fn silence_is_pinged_and_then_cut() {
+        let client = client();
+        assert_eq!(verdict(&client, None, 19_000), Verdict::Leave);
+        assert_eq!(verdict(&client, None, 20_000), Verdict::Ping);
+        act(&client, Verdict::Ping, &GatewayLimits::default());
+        assert_eq!(verdict(&client, None, 30_000), Verdict::Leave);
+        assert_eq!(verdict(&client, None, 40_000), Verdict::Ping);
+        client.unanswered_pings.store(3, Ordering::Relaxed);
+        assert_eq!(verdict(&client, None, 80_000), Verdict::CutSilent);
+        client.heard(81_000, false);
+        assert_eq!(verdict(&client, None, 82_000), Verdict::Leave);
+    }
+
+    #[test]
+    fn pongs_do_not_end_idleness() {
+        let client = client();
+        client.heard(599_000, false);
+        assert_eq!(verdict(&client, None, 600_000), Verdict::CloseIdle);
+        client.heard(599_000, true);
+        assert_eq!(verdict(&client, None, 600_000), Verdict::Leave);
+    }
+
+    #[test]
+    fn an_unread_mailbox_is_cut() {
+        let client = client();
+        client.heard(100_000, true);
+        assert_eq!(verdict(&client, Some(80_000), 100_000), Verdict::Leave);
+        assert_eq!(verdict(&client, Some(70_000), 100_000), Verdict::CutStuck);
+    }
+}

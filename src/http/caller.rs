@@ -1,0 +1,122 @@
+//! Who calls over HTTP (http.md 1.1).
+
+use actix_web::HttpRequest;
+use actix_web::http::header;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::HttpError;
+use crate::identity::{Level, UserInfo};
+use crate::node::Node;
+
+/// Name of the cookie that the web pages keep a token in.
+const COOKIE: &str = "access_token";
+
+/// The token of a request: `Bearer`, the password of `Basic`, the raw header, or the cookie.
+fn token(request: &HttpRequest) -> Option<String> {
+    for (name, value) in request.headers() {
+        let Ok(text) = value.to_str() else {
+            continue;
+        };
+        if name == header::AUTHORIZATION {
+            return Some(from_authorization(text));
+        }
+        if name == header::COOKIE
+            && let Some(token) = from_cookie(text)
+        {
+            return Some(token);
+        }
+    }
+    None
+}
+
+fn from_authorization(text: &str) -> String {
+    let (scheme, rest) = text.split_once(' ').unwrap_or(("", text));
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return rest.trim().to_owned();
+    }
+    if scheme.eq_ignore_ascii_case("basic")
+        && let Ok(bytes) = STANDARD.decode(rest.trim())
+        && let Ok(pair) = String::from_utf8(bytes)
+        && let Some((_, password)) = pair.split_once(':')
+    {
+        return password.to_owned();
+    }
+    text.trim().to_owned()
+}
+
+fn from_cookie(text: &str) -> Option<String> {
+    text.split(';')
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(name, _)| *name == COOKIE)
+        .map(|(_, value)| value.to_owned())
+}
+
+/// The user of a request; without a token the shared anonymous one.
+///
+/// # Errors
+/// A bad token is never a fall-back to anonymous.
+pub fn user(request: &HttpRequest, node: &Node) -> Result<UserInfo, HttpError> {
+    let Some(token) = token(request) else {
+        return Ok(UserInfo::http_anonymous());
+    };
+    let tokens = &node.directory.tokens;
+    let user = tokens
+        .parse(&token)
+        .and_then(|user| user.check_general_use().map(|()| user))
+        .map_err(|error| HttpError::Unauthorized(error.to_string()))?;
+    let workspace = user
+        .scope
+        .current_workspace
+        .clone()
+        .unwrap_or_else(|| user.personal_workspace());
+    let owner = node
+        .directory
+        .get(&workspace)
+        .is_some_and(|info| info.is_owned_by(&user));
+    let client = user.scope.client_id.clone();
+    Ok(user.acting_in(&workspace, client.as_deref(), owner))
+}
+
+/// The user of a request to the administration: root, or somebody with the admin role.
+///
+/// # Errors
+/// 401 without a token, 403 for everybody else.
+pub fn admin(request: &HttpRequest, node: &Node) -> Result<UserInfo, HttpError> {
+    let user = user(request, node)?;
+    if user.is_admin_role() && user.allows("*", Level::Admin) {
+        return Ok(user);
+    }
+    if user.is_anonymous {
+        return Err(HttpError::Unauthorized(
+            "An administrator's token is required, as \"Authorization: Bearer <token>\"".into(),
+        ));
+    }
+    Err(HttpError::Forbidden(format!(
+        "{} is not an administrator of this server",
+        user.id
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    #[test]
+    fn tokens_are_found_wherever_clients_put_them() {
+        for (name, value) in [
+            ("Authorization", "Bearer tok"),
+            ("Authorization", "bearer tok"),
+            ("Authorization", "tok"),
+            ("Authorization", "Basic dXNlcjp0b2s="),
+            ("Cookie", "a=b; access_token=tok"),
+        ] {
+            let request = TestRequest::default()
+                .insert_header((name, value))
+                .to_http_request();
+            assert_eq!(token(&request).as_deref(), Some("tok"), "{value}");
+        }
+        assert_eq!(token(&TestRequest::default().to_http_request()), None);
+    }
+}

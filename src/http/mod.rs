@@ -1,0 +1,61 @@
+//! HTTP: the routes by subject, and the server that carries them and the WebSocket endpoint.
+
+mod assets;
+mod caller;
+mod error;
+mod health;
+
+use std::sync::Arc;
+
+use actix_web::dev::Server;
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{App, HttpServer};
+
+pub use error::HttpError;
+
+use crate::gateway::{self, SocketHandle};
+use crate::node::{Node, NodeError};
+
+/// Connections that wait to be accepted: a reconnect storm after a restart fits.
+const BACKLOG: u32 = 4096;
+
+/// Binds the address and starts to serve.
+///
+/// # Errors
+/// The address is taken or not ours.
+pub fn listen(node: Arc<Node>) -> Result<Server, NodeError> {
+    let server = node.config.server.clone();
+    let address = format!("{}:{}", server.host, server.port);
+    let threads = match server.threads {
+        0 => std::thread::available_parallelism().map_or(2, usize::from),
+        set => set,
+    };
+    let failed = |source| NodeError::Listen {
+        address: address.clone(),
+        source,
+    };
+    let http = HttpServer::new(move || {
+        App::new()
+            .app_data(Data::from(node.clone()))
+            .app_data(Data::from(node.gateway.clone()))
+            .configure(routes)
+    })
+    .workers(threads)
+    .backlog(BACKLOG)
+    .max_connections(100_000)
+    .on_connect(SocketHandle::note)
+    .disable_signals()
+    .shutdown_timeout(3)
+    .bind(&address)
+    .map_err(failed)?;
+    Ok(http.run())
+}
+
+/// All routes. Fixed ones first, then those under a workspace's name.
+fn routes(config: &mut ServiceConfig) {
+    config
+        .route("/ws", web::get().to(gateway::upgrade))
+        .service(web::scope("/health").configure(health::routes))
+        .service(web::scope("/assets").configure(assets::routes))
+        .default_service(web::to(error::no_route));
+}

@@ -1,0 +1,17 @@
+//! Rhizome: a Hypha server on a supervised actor system. ARCHITECTURE.md is the map of its rooms.
+
+//apps
+pub mod artifacts;
+pub mod cli;
+pub mod config;
+pub mod gateway;
+pub mod http;
+pub mod identity;
+pub mod node;
+pub mod peer;
+pub mod router;
+pub mod store;
+pub mod supervision;
+pub mod wire;
+//workers
+pub mod workspace;

@@ -1,0 +1,162 @@
+//! Building the node: store, identity, shared data, and the specifications of the tree.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+
+use super::{Node, NodeActor, NodeError};
+use crate::config::Config;
+use crate::gateway::{Gateway, WatchdogActor};
+use crate::identity::{Revocations, Tokens, TokensConfig, readable_id};
+use crate::peer::Peer;
+use crate::router::Router;
+use crate::store::{Store, StoreError};
+use crate::supervision::{
+    AddrSlot, ChildSpec, ExitSlot, ExitWatch, KillHandle, OnExhausted, SharedClock, SystemClock,
+    start_here,
+};
+use crate::workspace::{Directory, DirectoryParts, ManagerService};
+
+pub(super) type ChildSpecs = Vec<ChildSpec>;
+
+/// Opens the store and builds everything that is shared.
+pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
+    let clock: SharedClock = SystemClock::shared();
+    let data = &config.server.data_dir;
+    make_folder(data)?;
+    let store = Store::open(&data.join("store"))?;
+    let kept = Kept::load(&store)?;
+    let tokens = Arc::new(make_tokens(&config, &kept, &store, &clock)?);
+    let server_id = match config.server.server_id.as_str() {
+        "" => kept.server_id,
+        named => named.to_owned(),
+    };
+    let router = Arc::new(Router::new(&server_id, config.limits.mailbox(), clock.clone()));
+    let peer = Peer::new(router.clone(), &config.server.base_url());
+    let directory = Directory::open(DirectoryParts {
+        router: router.clone(),
+        peer: peer.clone(),
+        tokens,
+        store: store.clone(),
+        limits: config.limits.workspace(),
+        clock: clock.clone(),
+    })?;
+    peer.offer("*", ManagerService::new(directory.clone()));
+    let gateway = Gateway::new(router, peer, directory.clone(), config.limits.gateway());
+    Ok(Arc::new(Node {
+        //APPS
+        config,
+        clock,
+        directory,
+        gateway,
+        tree: OnceLock::new(),
+        ready: AtomicBool::new(false),
+    }))
+}
+
+fn make_folder(path: &Path) -> Result<(), NodeError> {
+    std::fs::create_dir_all(path).map_err(|source| NodeError::Folder {
+        path: path.display().to_string(),
+        source,
+    })
+}
+
+/// What a node makes up once and keeps, so that a restart changes nothing for its clients.
+struct Kept {
+    secret: String,
+    server_id: String,
+}
+
+impl Kept {
+    fn load(store: &Store) -> Result<Self, StoreError> {
+        let tree = store.tree::<String>("node")?;
+        let keep = |key: &str, fresh: &dyn Fn() -> String| match tree.get(key)? {
+            Some(kept) => Ok(kept),
+            None => {
+                let made = fresh();
+                tree.put(key, &made)?;
+                Ok::<_, StoreError>(made)
+            }
+        };
+        Ok(Kept {
+            secret: keep("jwt_secret", &|| {
+                STANDARD_NO_PAD.encode(rand::random::<[u8; 32]>())
+            })?,
+            server_id: keep("server_id", &readable_id)?,
+        })
+    }
+}
+
+fn make_tokens(
+    config: &Config,
+    kept: &Kept,
+    store: &Store,
+    clock: &SharedClock,
+) -> Result<Tokens, NodeError> {
+    let filled = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let clock = clock.clone();
+    let tokens = Tokens::new(
+        TokensConfig {
+            secret: filled(&config.auth.jwt_secret).or_else(|| Some(kept.secret.clone())),
+            root_token: filled(&config.auth.root_token),
+            reconnection_lifetime: config.auth.reconnection_token_life_time,
+            ..TokensConfig::default()
+        },
+        Revocations::open(store)?,
+        Arc::new(move || clock.unix()),
+    )?;
+    Ok(tokens)
+}
+
+/// The running root of the tree.
+pub(super) struct Tree {
+    pub addr: actix::Addr<NodeActor>,
+    pub exit: ExitWatch,
+    _kill: KillHandle,
+}
+
+/// Starts the supervision tree.
+pub(super) fn start_tree(node: &Arc<Node>) -> Tree {
+    let specs = child_specs(node);
+    let (exit, clock) = (ExitSlot::new(), node.clock.clone());
+    let root = start_here(exit.clone(), |_| NodeActor::new(exit, clock, specs));
+    // A node starts its tree once.
+    let _ = node.tree.set(root.addr.clone());
+    Tree {
+        addr: root.addr,
+        exit: root.exit,
+        _kill: root.kill,
+    }
+}
+
+fn child_specs(node: &Arc<Node>) -> ChildSpecs {
+    let gateway = node.gateway.clone();
+    let clock = node.clock.clone();
+    let watchdog = ChildSpec::actor(
+        "watchdog",
+        "watchdog",
+        &AddrSlot::new(),
+        move |args, _| {
+            WatchdogActor::new(
+                gateway.router.clone(),
+                gateway.limits.clone(),
+                clock.clone(),
+                args.exit,
+            )
+        },
+    )
+    .on_exhausted(OnExhausted::KeepTrying);
+    vec![watchdog]
+}
+
+/// Stops the tree in order, at most within the given time.
+pub(super) async fn stop_tree(root: &actix::Addr<NodeActor>, within: Duration) {
+    let stopped = root.send(super::stop(within));
+    if tokio::time::timeout(within, stopped).await.is_err() {
+        tracing::warn!("the supervision tree did not stop in time");
+    }
+}

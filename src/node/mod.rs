@@ -1,0 +1,118 @@
+//! The node: builds the supervision tree, runs it, and takes it down in order.
+
+mod actor;
+mod boot;
+mod files;
+mod signals;
+
+use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix::Addr;
+use thiserror::Error;
+
+pub use actor::NodeActor;
+
+use crate::config::{Config, ConfigError};
+use crate::gateway::Gateway;
+use crate::http;
+use crate::identity::RootTokenError;
+use crate::store::StoreError;
+use crate::supervision::{SharedClock, Stop};
+use crate::workspace::Directory;
+
+/// How long the tree may take to stop.
+const STOP_WITHIN: Duration = Duration::from_secs(20);
+/// How long open HTTP requests may take to end.
+const HTTP_GRACE_S: u64 = 3;
+
+/// Why the node does not run.
+#[derive(Debug, Error)]
+pub enum NodeError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("auth.root_token: {0}")]
+    RootToken(#[from] RootTokenError),
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        address: String,
+        source: std::io::Error,
+    },
+    #[error("cannot use the folder {path}: {source}")]
+    Folder {
+        path: String,
+        source: std::io::Error,
+    },
+    #[error("the server ended: {0}")]
+    Server(std::io::Error),
+    #[error("the node failed: {0}")]
+    Tree(String),
+}
+
+/// What the rooms of a running node share.
+pub struct Node {
+    pub config: Config,
+    pub clock: SharedClock,
+    pub directory: Arc<Directory>,
+    pub gateway: Arc<Gateway>,
+    //APPS
+    pub tree: OnceLock<Addr<NodeActor>>,
+    ready: AtomicBool,
+}
+
+impl Node {
+    /// Whether the node serves: started, and not on its way out.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire) && !self.gateway.is_draining()
+    }
+}
+
+/// Runs the server until it is told to stop.
+///
+/// # Errors
+/// See [`NodeError`].
+pub async fn serve(config: Config) -> Result<(), NodeError> {
+    files::raise_limit();
+    let node = boot::build(config)?;
+    let tree = boot::start_tree(&node);
+    let server = http::listen(node.clone())?;
+    let handle = server.handle();
+    let serving = actix_web::rt::spawn(server);
+    //APPS RESUME
+    node.ready.store(true, Ordering::Release);
+    tracing::info!(url = node.config.server.base_url(), "ready");
+
+    let failed = tokio::select! {
+        () = signals::asked_to_stop() => None,
+        reason = tree.exit => Some(reason.to_string()),
+    };
+    tracing::info!("stopping");
+    signals::exit_on_second();
+    node.ready.store(false, Ordering::Release);
+    // Sessions first: their clients are connected through the gateway.
+    if failed.is_none() {
+        boot::stop_tree(&tree.addr, STOP_WITHIN).await;
+    }
+    node.gateway.drain();
+    let ended = tokio::time::timeout(Duration::from_secs(HTTP_GRACE_S + 2), handle.stop(true)).await;
+    if ended.is_err() {
+        tracing::warn!("some requests did not end in time");
+    }
+    drop(serving);
+    node.directory
+        .durable()
+        .await
+        .map_err(|error| NodeError::Tree(error.to_string()))?;
+    match failed {
+        None => Ok(()),
+        Some(reason) => Err(NodeError::Tree(reason)),
+    }
+}
+
+/// Orders a tree to stop; for [`boot`].
+fn stop(within: Duration) -> Stop {
+    Stop { deadline: within }
+}

@@ -1,0 +1,211 @@
+//! Long messages that arrive in chunks (protocol 3), kept until they are processed.
+//!
+//! Unlike the reference's, this cache has a byte budget per client and an expiry.
+
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+use dashmap::DashMap;
+
+use super::error::ServiceError;
+
+/// Most bytes one client may have waiting here.
+pub const BYTES_PER_CLIENT: usize = 512 * 1024 * 1024;
+/// Most unfinished messages of one client.
+const MESSAGES_PER_CLIENT: usize = 256;
+/// Most chunks of one message.
+const CHUNKS_PER_MESSAGE: usize = 65_536;
+/// How long an unfinished message is kept after its last chunk.
+pub const EXPIRY_MS: u64 = 10 * 60 * 1000;
+
+#[derive(Default)]
+struct Parts {
+    chunks: BTreeMap<usize, Bytes>,
+    touched_ms: u64,
+}
+
+#[derive(Default)]
+struct ClientParts {
+    messages: std::collections::HashMap<String, Parts>,
+    bytes: usize,
+}
+
+/// See the module's text.
+#[derive(Default)]
+pub struct MessageCache {
+    clients: DashMap<String, ClientParts>,
+}
+
+fn missing(key: &str) -> ServiceError {
+    ServiceError::key(format!("Message with key {key} does not exists."))
+}
+
+impl MessageCache {
+    /// Begins a message.
+    pub fn create(
+        &self,
+        client: &str,
+        key: &str,
+        overwrite: bool,
+        now_ms: u64,
+    ) -> Result<(), ServiceError> {
+        let mut parts = self.clients.entry(client.to_owned()).or_default();
+        if parts.messages.contains_key(key) && !overwrite {
+            return Err(ServiceError::plain(format!(
+                "Message with the same key ({key}) already exists in the cache store, please use \
+                 overwrite=True or remove it first."
+            )));
+        }
+        if parts.messages.len() >= MESSAGES_PER_CLIENT {
+            return Err(ServiceError::runtime(format!(
+                "too many unfinished messages (limit {MESSAGES_PER_CLIENT})"
+            )));
+        }
+        parts.drop_message(key);
+        let fresh = Parts {
+            touched_ms: now_ms,
+            ..Parts::default()
+        };
+        parts.messages.insert(key.to_owned(), fresh);
+        Ok(())
+    }
+
+    /// Adds a chunk; without an index it goes behind the last one.
+    pub fn set(
+        &self,
+        client: &str,
+        key: &str,
+        index: Option<usize>,
+        data: Bytes,
+        now_ms: u64,
+    ) -> Result<(), ServiceError> {
+        let mut entry = self.clients.get_mut(client).ok_or_else(|| missing(key))?;
+        let parts = &mut *entry;
+        if parts.bytes + data.len() > BYTES_PER_CLIENT {
+            parts.drop_message(key);
+            return Err(ServiceError::runtime(format!(
+                "message too large: a client may have {BYTES_PER_CLIENT} bytes of unfinished \
+                 messages"
+            )));
+        }
+        let message = parts.messages.get_mut(key).ok_or_else(|| missing(key))?;
+        let index = index.unwrap_or(message.chunks.len());
+        if index >= CHUNKS_PER_MESSAGE {
+            return Err(ServiceError::value(format!(
+                "chunk index {index} is beyond the limit of {CHUNKS_PER_MESSAGE}"
+            )));
+        }
+        message.touched_ms = now_ms;
+        parts.bytes += data.len();
+        if let Some(old) = message.chunks.insert(index, data) {
+            parts.bytes -= old.len();
+        }
+        Ok(())
+    }
+
+    /// Drops a message.
+    pub fn remove(&self, client: &str, key: &str) -> Result<(), ServiceError> {
+        let mut parts = self.clients.get_mut(client).ok_or_else(|| missing(key))?;
+        if parts.drop_message(key) {
+            Ok(())
+        } else {
+            Err(missing(key))
+        }
+    }
+
+    /// Takes a finished message out, its chunks joined.
+    pub fn take(&self, client: &str, key: &str) -> Result<Bytes, ServiceError> {
+        let mut parts = self.clients.get_mut(client).ok_or_else(|| missing(key))?;
+        let message = parts.messages.remove(key).ok_or_else(|| missing(key))?;
+        let total: usize = message.chunks.values().map(Bytes::len).sum();
+        parts.bytes -= total;
+        drop(parts);
+        let complete = message.chunks.keys().copied().eq(0..message.chunks.len());
+        if !complete {
+            return Err(ServiceError::value(format!(
+                "Message with key {key} is incomplete: a chunk is missing"
+            )));
+        }
+        let mut joined = BytesMut::with_capacity(total);
+        for chunk in message.chunks.values() {
+            joined.extend_from_slice(chunk);
+        }
+        Ok(joined.freeze())
+    }
+
+    /// Forgets all that a departed client left behind.
+    pub fn forget_client(&self, client: &str) {
+        self.clients.remove(client);
+    }
+
+    /// Drops messages that nobody went on with.
+    pub fn sweep(&self, now_ms: u64) {
+        self.clients.retain(|_, parts| {
+            let stale: Vec<String> = parts
+                .messages
+                .iter()
+                .filter(|(_, message)| now_ms.saturating_sub(message.touched_ms) > EXPIRY_MS)
+                .map(|(key, _)| key.clone())
+                .collect();
+            for key in stale {
+                parts.drop_message(&key);
+            }
+            !parts.messages.is_empty()
+        });
+    }
+}
+
+impl ClientParts {
+    fn drop_message(&mut self, key: &str) -> bool {
+        let Some(message) = self.messages.remove(key) else {
+            return false;
+        };
+        self.bytes -= message.chunks.values().map(Bytes::len).sum::<usize>();
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLIENT: &str = "ws/c";
+
+    #[test]
+    fn chunks_join_by_index_whatever_their_order() {
+        let cache = MessageCache::default();
+        cache.create(CLIENT, "k", false, 0).unwrap();
+        cache.set(CLIENT, "k", Some(1), "b".into(), 0).unwrap();
+        cache.set(CLIENT, "k", Some(0), "a".into(), 0).unwrap();
+        cache.set(CLIENT, "k", None, "c".into(), 0).unwrap();
+        assert_eq!(cache.take(CLIENT, "k").unwrap(), "abc");
+        assert!(cache.take(CLIENT, "k").is_err());
+    }
+
+    #[test]
+    fn keys_belong_to_their_client() {
+        let cache = MessageCache::default();
+        cache.create(CLIENT, "k", false, 0).unwrap();
+        assert!(cache.create(CLIENT, "k", false, 0).is_err());
+        cache.create(CLIENT, "k", true, 0).unwrap();
+        assert!(cache.set("ws/other", "k", Some(0), "x".into(), 0).is_err());
+        let unknown = cache.remove("ws/other", "k").unwrap_err().to_string();
+        assert_eq!(unknown, "KeyError: 'Message with key k does not exists.'");
+    }
+
+    #[test]
+    fn gaps_expiry_and_budget() {
+        let cache = MessageCache::default();
+        cache.create(CLIENT, "gap", false, 0).unwrap();
+        cache.set(CLIENT, "gap", Some(1), "b".into(), 0).unwrap();
+        assert!(cache.take(CLIENT, "gap").unwrap_err().message.contains("incomplete"));
+
+        cache.create(CLIENT, "old", false, 0).unwrap();
+        cache.sweep(EXPIRY_MS + 1);
+        assert!(cache.remove(CLIENT, "old").is_err());
+
+        cache.create(CLIENT, "far", false, 0).unwrap();
+        let far = cache.set(CLIENT, "far", Some(CHUNKS_PER_MESSAGE), "x".into(), 0);
+        assert!(far.unwrap_err().message.contains("beyond the limit"));
+    }
+}

@@ -1,0 +1,183 @@
+//! One connected peer, as the router knows it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::oneshot;
+
+use super::load::LoadMeter;
+use super::mailbox::{Mailbox, MailboxLimits, Outgoing, PushError};
+use crate::identity::{Level, UserInfo};
+use crate::wire;
+
+/// Most event types one connection may subscribe to.
+pub const MAX_SUBSCRIPTIONS: usize = 256;
+
+/// How a connection is asked to end: a WebSocket close code and its reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloseOrder {
+    pub code: u16,
+    pub reason: String,
+}
+
+/// Cuts a connection whose own task does not run any more (its socket takes no more bytes).
+pub trait Cut: Send + Sync {
+    /// Ends the transport at once, without a farewell.
+    fn cut(&self);
+}
+
+/// What the gateway knows about a connection when it registers it.
+pub struct ClientSpec {
+    pub workspace: String,
+    pub client_id: String,
+    pub user: Arc<UserInfo>,
+    /// "websocket" or "http".
+    pub transport: &'static str,
+    pub cut: Option<Box<dyn Cut>>,
+    /// Address of the peer, for people.
+    pub remote: String,
+}
+
+/// A registered connection. Its fields never change; what moves is atomic or behind its own lock.
+pub struct Client {
+    /// `workspace/client_id`
+    pub address: Arc<str>,
+    pub workspace: Arc<str>,
+    pub id: Arc<str>,
+    /// Rises with every connection of the node; clean-up compares it before it destroys anything.
+    pub generation: u64,
+    pub user: Arc<UserInfo>,
+    /// The user as it is stamped into every routed header, encoded once.
+    pub user_packed: Bytes,
+    /// What this user may do in its own workspace.
+    pub level: Level,
+    pub transport: &'static str,
+    pub remote: String,
+    pub mailbox: Mailbox,
+    pub load: LoadMeter,
+    subscriptions: RwLock<HashSet<String>>,
+    close: Mutex<Option<oneshot::Sender<CloseOrder>>>,
+    cut: Option<Box<dyn Cut>>,
+    /// Milliseconds of the node's clock at the last inbound frame of any kind.
+    heard: AtomicU64,
+    /// The same, for text and binary frames only (the idle limit).
+    active: AtomicU64,
+    /// Pings sent since the last inbound frame.
+    pub unanswered_pings: AtomicU32,
+}
+
+impl Client {
+    pub(super) fn new(
+        spec: ClientSpec,
+        generation: u64,
+        limits: MailboxLimits,
+        now_ms: u64,
+    ) -> (Arc<Self>, oneshot::Receiver<CloseOrder>) {
+        let (close, closed) = oneshot::channel();
+        let level = spec
+            .user
+            .level_in(&spec.workspace)
+            .unwrap_or(Level::Read);
+        let user_packed = wire::encode(&spec.user.to_value());
+        let client = Client {
+            address: format!("{}/{}", spec.workspace, spec.client_id).into(),
+            workspace: spec.workspace.into(),
+            id: spec.client_id.into(),
+            generation,
+            user: spec.user,
+            user_packed,
+            level,
+            transport: spec.transport,
+            remote: spec.remote,
+            mailbox: Mailbox::new(limits),
+            load: LoadMeter::default(),
+            subscriptions: RwLock::default(),
+            close: Mutex::new(Some(close)),
+            cut: spec.cut,
+            heard: AtomicU64::new(now_ms),
+            active: AtomicU64::new(now_ms),
+            unanswered_pings: AtomicU32::new(0),
+        };
+        (Arc::new(client), closed)
+    }
+
+    /// Puts a message into the mailbox without waiting.
+    pub fn push(&self, message: Outgoing) -> Result<(), PushError> {
+        self.mailbox.push(message)
+    }
+
+    /// Asks the connection to close; the first order counts. What is queued is still sent.
+    pub fn close(&self, code: u16, reason: impl Into<String>) {
+        if let Some(close) = self.close.lock().take() {
+            let order = CloseOrder {
+                code,
+                reason: reason.into(),
+            };
+            // The receiver is gone when the connection ended by itself meanwhile.
+            let _ = close.send(order);
+        }
+        self.mailbox.close();
+    }
+
+    /// Ends the transport without waiting for the peer: for connections that take no more bytes.
+    pub fn cut(&self) {
+        self.mailbox.close();
+        if let Some(cut) = &self.cut {
+            cut.cut();
+        }
+    }
+
+    /// Notes an inbound frame. `counts` is false for protocol pongs, which do not end idleness.
+    pub fn heard(&self, now_ms: u64, counts: bool) {
+        self.heard.store(now_ms, Ordering::Relaxed);
+        self.unanswered_pings.store(0, Ordering::Relaxed);
+        if counts {
+            self.active.store(now_ms, Ordering::Relaxed);
+        }
+    }
+
+    /// Milliseconds of the node's clock when anything was last heard.
+    pub fn last_heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    /// Milliseconds of the node's clock at the last text or binary frame.
+    pub fn last_active(&self) -> u64 {
+        self.active.load(Ordering::Relaxed)
+    }
+
+    /// Adds event types; false when the limit of one connection is exceeded.
+    pub fn subscribe(&self, types: impl IntoIterator<Item = String>) -> bool {
+        let mut set = self.subscriptions.write();
+        set.extend(types);
+        if set.len() > MAX_SUBSCRIPTIONS {
+            let surplus: Vec<String> = set.iter().skip(MAX_SUBSCRIPTIONS).cloned().collect();
+            for kind in &surplus {
+                set.remove(kind);
+            }
+            return false;
+        }
+        true
+    }
+
+    /// Removes event types.
+    pub fn unsubscribe<'a>(&self, types: impl IntoIterator<Item = &'a str>) {
+        let mut set = self.subscriptions.write();
+        for kind in types {
+            set.remove(kind);
+        }
+    }
+
+    /// Whether broadcasts of this type reach the connection.
+    pub fn is_subscribed(&self, kind: &str) -> bool {
+        self.subscriptions.read().contains(kind)
+    }
+
+    /// A copy of the subscriptions, to carry them over a reconnection.
+    pub fn subscriptions(&self) -> Vec<String> {
+        self.subscriptions.read().iter().cloned().collect()
+    }
+}

@@ -1,0 +1,216 @@
+//! Who is connected: the client table, the mailboxes and the delivery of frames.
+//!
+//! Plain shared data without an actor, so that a frame passes through nothing that serves others.
+
+mod client;
+mod departed;
+mod hub;
+mod load;
+mod mailbox;
+mod route;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use tokio::sync::oneshot;
+
+pub use client::{Client, ClientSpec, CloseOrder, Cut, MAX_SUBSCRIPTIONS};
+pub use departed::Departed;
+pub use hub::Hub;
+pub use load::LoadMeter;
+pub use mailbox::{Mailbox, MailboxDepth, MailboxLimits, Outgoing, PushError};
+pub use route::{Incoming, Routed, event_frame, reject_frame};
+
+use crate::supervision::SharedClock;
+use crate::wire::Value;
+
+/// Close code of connections that are ended by the server without the peer's fault.
+pub const CLOSE_GOING_AWAY: u16 = 1001;
+
+/// See the module's text.
+pub struct Router {
+    clients: DashMap<Arc<str>, Arc<Client>>,
+    hubs: DashMap<Arc<str>, Arc<Hub>>,
+    departed: Departed,
+    generations: AtomicU64,
+    limits: MailboxLimits,
+    clock: SharedClock,
+    server_id: String,
+    manager_id: String,
+}
+
+/// What the gateway gets for a registered connection.
+pub struct Registration {
+    pub client: Arc<Client>,
+    /// Fires when somebody orders the connection to close.
+    pub closed: oneshot::Receiver<CloseOrder>,
+}
+
+/// The client id is taken by a living connection.
+#[derive(Debug, thiserror::Error)]
+#[error("Client already exists and is active: {0}")]
+pub struct Taken(pub String);
+
+impl Router {
+    pub fn new(server_id: &str, limits: MailboxLimits, clock: SharedClock) -> Self {
+        Router {
+            clients: DashMap::new(),
+            hubs: DashMap::new(),
+            departed: Departed::default(),
+            generations: AtomicU64::new(0),
+            limits,
+            clock,
+            server_id: server_id.to_owned(),
+            manager_id: format!("manager-{server_id}"),
+        }
+    }
+
+    /// Id of the server's public peer.
+    pub fn server_id(&self) -> &str {
+        &self.server_id
+    }
+
+    /// Id of the workspace manager's peer, without its `*/`.
+    pub fn manager_id(&self) -> &str {
+        &self.manager_id
+    }
+
+    /// Whether this client id is one of the server's own.
+    pub fn is_local(&self, client_id: &str) -> bool {
+        client_id == self.manager_id || client_id == self.server_id
+    }
+
+    /// Whether this address is one of the server's own.
+    pub fn is_local_address(&self, address: &str) -> bool {
+        route::names_local(self, address)
+    }
+
+    /// Milliseconds of the node's clock.
+    pub fn now_ms(&self) -> u64 {
+        self.clock.now().as_millis() as u64
+    }
+
+    /// Registers a connection. With `supersede` (a valid reconnection token) a living connection
+    /// of the same id is closed and the new one takes its place and its subscriptions.
+    ///
+    /// # Errors
+    /// [`Taken`] when the id is in use and `supersede` is false; nothing changes then.
+    pub fn register(&self, spec: ClientSpec, supersede: bool) -> Result<Registration, Taken> {
+        let generation = self.generations.fetch_add(1, Ordering::Relaxed) + 1;
+        let (client, closed) = Client::new(spec, generation, self.limits, self.now_ms());
+        let old = match self.clients.entry(client.address.clone()) {
+            Entry::Occupied(entry) if !supersede => return Err(Taken(entry.key().to_string())),
+            Entry::Occupied(mut entry) => Some(entry.insert(client.clone())),
+            Entry::Vacant(entry) => {
+                entry.insert(client.clone());
+                None
+            }
+        };
+        // Joined under the map's guard: an emptied hub is removed under the same one.
+        self.hubs
+            .entry(client.workspace.clone())
+            .or_default()
+            .join(&client);
+        if supersede {
+            client.subscribe(self.departed.take(&client.address, self.now_ms()));
+        }
+        if let Some(old) = old {
+            client.subscribe(old.subscriptions());
+            self.leave_hub(&old);
+            old.close(CLOSE_GOING_AWAY, "Superseded by a newer connection");
+        }
+        Ok(Registration { client, closed })
+    }
+
+    /// Takes a connection out. True when it was the current one of its address: only then may
+    /// its services and subscriptions go.
+    pub fn unregister(&self, client: &Client) -> bool {
+        let current = self
+            .clients
+            .remove_if(&client.address, |_, entry| {
+                entry.generation == client.generation
+            })
+            .is_some();
+        client.mailbox.close();
+        self.leave_hub(client);
+        if current {
+            self.departed
+                .note(&client.address, client.subscriptions(), self.now_ms());
+        }
+        current
+    }
+
+    fn leave_hub(&self, client: &Client) {
+        if let Some(hub) = self.hubs.get(&client.workspace) {
+            hub.leave(client.generation);
+        }
+        self.hubs
+            .remove_if(&client.workspace, |_, hub| hub.is_empty());
+    }
+
+    /// The connection at `workspace/client_id`.
+    pub fn find(&self, address: &str) -> Option<Arc<Client>> {
+        self.clients.get(address).map(|entry| entry.clone())
+    }
+
+    /// The connections of a workspace, oldest first.
+    pub fn members(&self, workspace: &str) -> Vec<Arc<Client>> {
+        self.hubs
+            .get(workspace)
+            .map(|hub| hub.members())
+            .unwrap_or_default()
+    }
+
+    /// How many connections a workspace has.
+    pub fn member_count(&self, workspace: &str) -> usize {
+        self.hubs.get(workspace).map_or(0, |hub| hub.len())
+    }
+
+    /// All connections of the node.
+    pub fn all(&self) -> Vec<Arc<Client>> {
+        self.clients.iter().map(|entry| entry.clone()).collect()
+    }
+
+    /// How many connections the node has.
+    pub fn count(&self) -> usize {
+        self.clients.len()
+    }
+
+    fn subscribers(&self, workspace: &str, kind: &str) -> Vec<Arc<Client>> {
+        self.hubs
+            .get(workspace)
+            .map(|hub| hub.subscribers(kind))
+            .unwrap_or_default()
+    }
+
+    /// Sends a server-made event to the subscribers in a workspace. A receiver whose mailbox is
+    /// full is closed as too slow: it will reconnect, whereas a lost event would go unnoticed.
+    pub fn emit(&self, workspace: &str, kind: &str, data: Value) {
+        let targets = self.subscribers(workspace, kind);
+        if targets.is_empty() {
+            return;
+        }
+        let message = event_frame(kind, data);
+        for target in targets {
+            if let Err(PushError::Full(_)) = target.push(message.clone()) {
+                tracing::warn!(client = %target.address, event = kind, "closing a slow receiver");
+                target.close(CLOSE_GOING_AWAY, "Too slow: events are waiting");
+            }
+        }
+    }
+
+    /// Forgets what is older than its keep; called once a minute.
+    pub fn sweep(&self) {
+        self.departed.sweep(self.now_ms());
+    }
+}
+
+/// The client part of `workspace/client_id`.
+fn local_part(address: &str) -> &str {
+    address.rsplit_once('/').map_or(address, |(_, client)| client)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! What the server remembers: typed trees in an embedded sled store.
+//!
+//! Writes are in memory until a flush. Whoever acknowledges something to a client first awaits
+//! [`Store::durable`], which shares one disk sync among all who wait. Changes that belong together
+//! go into a [`Batch`], so that a crash leaves all of them or none.
+
+mod batch;
+mod errors;
+mod flusher;
+mod migrations;
+mod tree;
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use batch::Batch;
+pub use errors::StoreError;
+pub use tree::Tree;
+
+use flusher::Flusher;
+use migrations::{MIGRATIONS, Migration, migrate};
+
+/// Held for as long as the store is open, so that a second process is told so in clear words.
+const LOCK_FILE: &str = "lock";
+
+/// Page cache of the engine. Its own default is 1 GiB, more than all of our metadata.
+const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// An open store. Clones share it; it closes with the last clone or tree.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+/// Fields are dropped in this order: the flush thread, the engine, and only then the lock.
+#[derive(Debug)]
+struct Inner {
+    flusher: Flusher,
+    engine: sled::Db,
+    _lock: Option<File>,
+}
+
+impl Store {
+    /// Opens the store in the directory `path`, which is created if need be, and brings its
+    /// schema up to date.
+    pub fn open(path: &Path) -> Result<Store, StoreError> {
+        Store::open_with(path, MIGRATIONS)
+    }
+
+    fn open_with(path: &Path, migrations: &[Migration]) -> Result<Store, StoreError> {
+        let lock = lock(path)?;
+        let config = sled::Config::new().path(path);
+        let engine = configured(config)
+            .open()
+            .map_err(|error| fail(path, error))?;
+        migrate(&engine, path, migrations)?;
+        Store::around(engine, Some(lock)).map_err(|error| fail(path, error))
+    }
+
+    /// A store that disappears when it is closed.
+    #[cfg(test)]
+    pub(crate) fn temporary() -> Store {
+        let config = sled::Config::new().temporary(true);
+        let engine = configured(config).open().expect("a temporary store opens");
+        Store::around(engine, None).expect("a thread starts")
+    }
+
+    fn around(engine: sled::Db, lock: Option<File>) -> std::io::Result<Store> {
+        let flushed = engine.clone();
+        let flusher = Flusher::start(move || {
+            flushed.flush()?;
+            Ok(())
+        })?;
+        Ok(Store {
+            inner: Arc::new(Inner {
+                flusher,
+                engine,
+                _lock: lock,
+            }),
+        })
+    }
+
+    /// The tree called `name`, created if need be.
+    pub fn tree<T>(&self, name: &'static str) -> Result<Tree<T>, StoreError>
+    where
+        T: Serialize + DeserializeOwned,
+    {
+        Tree::open(self.inner.clone(), name)
+    }
+
+    /// Carries out all changes of `batch` or, on an error or a crash, none.
+    pub fn apply(&self, batch: Batch) -> Result<(), StoreError> {
+        batch.apply()
+    }
+
+    /// Resolves when everything written before this call is on disk.
+    ///
+    /// The caller is queued by the call itself, not by the first poll. An error means that
+    /// nothing may be acknowledged.
+    pub fn durable(&self) -> impl Future<Output = Result<(), StoreError>> + use<> {
+        self.inner.flusher.wait()
+    }
+}
+
+fn configured(config: sled::Config) -> sled::Config {
+    config.cache_capacity(CACHE_BYTES)
+}
+
+fn fail(path: &Path, error: impl std::fmt::Display) -> StoreError {
+    StoreError::Open {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    }
+}
+
+fn lock(path: &Path) -> Result<File, StoreError> {
+    std::fs::create_dir_all(path).map_err(|error| fail(path, error))?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path.join(LOCK_FILE))
+        .map_err(|error| fail(path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse {
+            path: path.to_owned(),
+        }),
+        Err(TryLockError::Error(error)) => Err(fail(path, error)),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Inner, StoreError};
+
+/// One named collection: text keys in byte order, values of one type kept as JSON.
+///
+/// A handle keeps the store open. All calls block on the engine for as long as a disk read takes;
+/// callers on a hot thread move them to the blocking pool.
+pub struct Tree<T> {
+    engine: sled::Tree,
+    name: &'static str,
+    // Declared after the engine's handle: the directory's lock must be let go last.
+    _store: Arc<Inner>,
+    _values: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Tree<T> {
+    fn clone(&self) -> Self {
+        Tree {
+            engine: self.engine.clone(),
+            name: self.name,
+            _store: self._store.clone(),
+            _values: PhantomData,
+        }
+    }
+}
+
+impl<T> fmt::Debug for Tree<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tree").field("name", &self.name).finish()
+    }
+}
+
+impl<T> Tree<T> {
+    pub(super) fn open(store: Arc<Inner>, name: &'static str) -> Result<Self, StoreError> {
+        Ok(Tree {
+            engine: store.engine.open_tree(name)?,
+            name,
+            _store: store,
+            _values: PhantomData,
+        })
+    }
+
+    /// The name it was opened under.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// How many entries there are. Counts them one by one.
+    pub fn len(&self) -> usize {
+        self.engine.len()
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.engine.is_empty()
+    }
+
+    /// Whether `key` is present.
+    pub fn contains(&self, key: &str) -> Result<bool, StoreError> {
+        Ok(self.engine.contains_key(key)?)
+    }
+
+    /// The keys that start with `prefix`, in order, without reading the values' contents.
+    pub fn keys(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let keys = self.engine.scan_prefix(prefix).keys();
+        keys.map(|key| self.read_key(&key?)).collect()
+    }
+
+    /// Takes `key` out without looking at its value; true when it was there.
+    pub fn discard(&self, key: &str) -> Result<bool, StoreError> {
+        Ok(self.engine.remove(key)?.is_some())
+    }
+
+    pub(super) fn engine(&self) -> &sled::Tree {
+        &self.engine
+    }
+
+    fn read_key(&self, key: &[u8]) -> Result<String, StoreError> {
+        match std::str::from_utf8(key) {
+            Ok(text) => Ok(text.to_owned()),
+            Err(error) => Err(StoreError::Corrupt {
+                tree: self.name.to_owned(),
+                key: String::from_utf8_lossy(key).into_owned(),
+                reason: format!("the key is not text: {error}"),
+            }),
+        }
+    }
+}
+
+impl<T: Serialize> Tree<T> {
+    /// Sets `key` to `value`. On disk only after the next flush, see [`super::Store::durable`].
+    pub fn put(&self, key: &str, value: &T) -> Result<(), StoreError> {
+        self.engine.insert(key, self.encode(key, value)?)?;
+        Ok(())
+    }
+
+    pub(super) fn encode(&self, key: &str, value: &T) -> Result<Vec<u8>, StoreError> {
+        serde_json::to_vec(value).map_err(|error| StoreError::Encode {
+            tree: self.name.to_owned(),
+            key: key.to_owned(),
+            reason: error.to_string(),
+        })
+    }
+}
+
+impl<T: DeserializeOwned> Tree<T> {
+    /// The value under `key`.
+    pub fn get(&self, key: &str) -> Result<Option<T>, StoreError> {
+        let found = self.engine.get(key)?;
+        found.map(|bytes| self.decode(key, &bytes)).transpose()
+    }
+
+    /// Takes `key` out and returns its value. The entry is gone even when the answer is that its
+    /// value was corrupt.
+    pub fn remove(&self, key: &str) -> Result<Option<T>, StoreError> {
+        let found = self.engine.remove(key)?;
+        found.map(|bytes| self.decode(key, &bytes)).transpose()
+    }
+
+    /// All entries in key order, read and decoded one at a time.
+    pub fn iter(&self) -> impl Iterator<Item = Result<(String, T), StoreError>> + '_ {
+        self.iter_prefix("")
+    }
+
+    /// The entries whose keys start with `prefix`, in key order, read and decoded one at a time.
+    pub fn iter_prefix(
+        &self,
+        prefix: &str,
+    ) -> impl Iterator<Item = Result<(String, T), StoreError>> + '_ {
+        self.engine.scan_prefix(prefix).map(|entry| {
+            let (key, value) = entry?;
+            let key = self.read_key(&key)?;
+            let value = self.decode(&key, &value)?;
+            Ok((key, value))
+        })
+    }
+
+    /// The entries whose keys start with `prefix`, in key order.
+    pub fn scan_prefix(&self, prefix: &str) -> Result<Vec<(String, T)>, StoreError> {
+        self.iter_prefix(prefix).collect()
+    }
+
+    fn decode(&self, key: &str, bytes: &[u8]) -> Result<T, StoreError> {
+        serde_json::from_slice(bytes).map_err(|error| StoreError::Corrupt {
+            tree: self.name.to_owned(),
+            key: key.to_owned(),
+            reason: error.to_string(),
+        })
+    }
+}

@@ -1,0 +1,33 @@
+//! The browser worker's engine room: Chromium processes, the pages in them, and the HTML that apps are compiled to.
+//!
+//! Nothing here knows of actors. The worker's actors own an [`Engine`] (one Chromium) and its [`Page`]s (one per
+//! session, each in a browser context of its own) and hear of every loss: [`Engine::ended`] for the browser,
+//! [`PageEvent::Crashed`] for a page.
+
+pub mod compile;
+pub mod engine;
+pub mod error;
+pub mod log_ring;
+pub mod page;
+pub mod settings;
+pub mod templates;
+
+mod evaluate;
+mod open;
+mod process;
+mod pump;
+mod render;
+mod script;
+mod state;
+mod sweep;
+
+#[cfg(test)]
+mod tests;
+
+pub use compile::{AppFile, Compiler, SUPPORTED_TYPES};
+pub use engine::{Engine, ProcessInfo};
+pub use error::{BrowserError, CompileError};
+pub use log_ring::{LogEntry, LogKind, LogLine, LogPage, LogRing};
+pub use page::{ImageFormat, Page, PageRequest};
+pub use settings::BrowserSettings;
+pub use state::{PageEvent, PageEvents};

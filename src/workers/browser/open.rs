@@ -1,0 +1,161 @@
+//! Opening a page: a browser context of its own, everything set up on a blank page, and then the navigation.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use chromiumoxide::Page as CdpPage;
+use chromiumoxide::cdp::browser_protocol::browser::BrowserContextId;
+use chromiumoxide::cdp::browser_protocol::page::AddScriptToEvaluateOnNewDocumentParams;
+use chromiumoxide::cdp::browser_protocol::target::{CreateBrowserContextParams, CreateTargetParams, DisposeBrowserContextParams};
+use chromiumoxide::cdp::js_protocol::runtime::AddBindingParams;
+use serde_json::Value;
+use url::Url;
+
+use super::engine::Engine;
+use super::error::BrowserError;
+use super::page::{Page, PageRequest};
+use super::pump::{self, without_query};
+use super::script::{self, BINDING};
+use super::state::PageState;
+
+/// How long the status of a document that has loaded may lag behind.
+const STATUS_LAG: Duration = Duration::from_secs(1);
+/// Keys of a page's config whose values must not show up in logs.
+const SECRET_KEYS: [&str; 2] = ["token", "reconnection_token"];
+
+/// A browser context, disposed with all that is in it unless it is handed on.
+pub(super) struct Context {
+    engine: Engine,
+    id: Option<BrowserContextId>,
+}
+
+impl Context {
+    async fn create(engine: &Engine) -> Result<Self, BrowserError> {
+        let params = CreateBrowserContextParams::builder().dispose_on_detach(true).build();
+        let made = engine.command("make a browser context", params).await?;
+        Ok(Self { engine: engine.clone(), id: Some(made.browser_context_id) })
+    }
+
+    /// Disposes the context; true when this call did it.
+    pub async fn dispose(mut self) -> Result<(), BrowserError> {
+        let Some(id) = self.id.take() else { return Ok(()) };
+        self.engine.command("close the page", DisposeBrowserContextParams::new(id)).await.map(drop)
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        if let (Some(id), Ok(runtime)) = (self.id.take(), tokio::runtime::Handle::try_current()) {
+            let engine = self.engine.clone();
+            runtime.spawn(async move { engine.command("close the page", DisposeBrowserContextParams::new(id)).await });
+        }
+    }
+}
+
+/// A blank page that is listened to. It knows of no session yet, so it can be made in advance.
+pub(super) struct Blank {
+    pub context: Context,
+    pub page: CdpPage,
+    stream: pump::Stream,
+}
+
+impl Engine {
+    /// Opens a page and starts its navigation. Whether it succeeds is an event of the page, and what
+    /// [`Page::ready`] waits for.
+    pub async fn open(&self, request: PageRequest) -> Result<Page, BrowserError> {
+        let full = |_| BrowserError::Full(self.0.settings.max_sessions);
+        let slot = self.0.slots.clone().try_acquire_owned().map_err(full)?;
+        let deadline = tokio::time::Instant::now() + request.timeout;
+        let blank = self.blank().await?;
+        let (state, events) = PageState::new(request.session.clone(), secrets(&request.init));
+        self.register(blank.page.target_id().inner().clone(), state.clone());
+        tokio::spawn(pump::run(blank.page.clone(), state.clone(), blank.stream));
+        let page = Page::new(self.clone(), blank.context, blank.page, state.clone(), events, slot);
+        if let (false, Some(origin)) = (request.init.is_null(), origin(&request.url)) {
+            let script = script::init_script(&origin, &request.init);
+            page.command("take its configuration", AddScriptToEvaluateOnNewDocumentParams::new(script)).await?;
+        }
+        tokio::spawn(navigate(page.cdp().clone(), state, request, deadline));
+        Ok(page)
+    }
+
+    /// A blank page in a context of its own, with listeners and binding in place.
+    async fn blank(&self) -> Result<Blank, BrowserError> {
+        let context = Context::create(self).await?;
+        let mut params = CreateTargetParams::new("about:blank");
+        params.browser_context_id = context.id.clone();
+        let page = self.within("open a page", self.0.browser.new_page(params)).await?;
+        let stream = self.within("report events", pump::subscribe(&page)).await?;
+        self.within("add a binding", page.execute(AddBindingParams::new(BINDING))).await?;
+        Ok(Blank { context, page, stream })
+    }
+}
+
+/// Brings the page to its address and judges the result.
+async fn navigate(page: CdpPage, state: Arc<PageState>, request: PageRequest, deadline: tokio::time::Instant) {
+    let url = without_query(&request.url).to_owned();
+    // The load event may be late or never come, and the page may be ready before: whichever is first.
+    let loaded = tokio::select! {
+        biased;
+        _ = state.outcome() => return,
+        status = state.known_status(is_bad) => return state.failed(bad_status(status, &url)),
+        loaded = tokio::time::timeout_at(deadline, page.goto(request.url.as_str())) => loaded,
+    };
+    match loaded {
+        Err(_) => return state.failed(format!("the page did not load within {} s: {url}", request.timeout.as_secs_f64())),
+        Ok(Err(error)) => return state.failed(format!("Failed to load URL: {url}: {error}")),
+        Ok(Ok(_)) => {}
+    }
+    // The response is reported apart from the load event.
+    if request.url.starts_with("http") {
+        let _ = tokio::time::timeout(STATUS_LAG, state.known_status(|_| true)).await;
+    }
+    if let Some(status) = state.status().filter(|status| is_bad(*status)) {
+        return state.failed(bad_status(status, &url));
+    }
+    // What a page of ours said while it loaded was seen before its load event's answer.
+    if !state.greeted.load(Ordering::Relaxed) {
+        return state.ready(false);
+    }
+    if tokio::time::timeout_at(deadline, state.outcome()).await.is_err() {
+        state.failed(format!("the app was not ready within {} s", request.timeout.as_secs_f64()));
+    }
+}
+
+fn is_bad(status: i64) -> bool {
+    !(200..300).contains(&status) && status != 304
+}
+
+fn bad_status(status: i64, url: &str) -> String {
+    format!("Failed to start browser app instance, status: {status}, url: {url}")
+}
+
+/// The origin whose documents may see the page's config: none for `data:` and the like.
+fn origin(url: &str) -> Option<String> {
+    let origin = Url::parse(url).ok()?.origin();
+    origin.is_tuple().then(|| origin.ascii_serialization())
+}
+
+fn secrets(init: &Value) -> Vec<String> {
+    let long = |text: &&str| text.len() >= 8;
+    SECRET_KEYS.iter().filter_map(|key| init.get(key)?.as_str()).filter(long).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_real_origins_count() {
+        assert_eq!(origin("http://localhost:9527/ws/x?y"), Some("http://localhost:9527".to_owned()));
+        assert_eq!(origin("data:text/html,x"), None);
+        assert_eq!(origin("not a url"), None);
+    }
+
+    #[test]
+    fn statuses() {
+        assert!(![200, 204, 304].into_iter().any(is_bad));
+        assert!([301, 404, 500].into_iter().all(is_bad));
+    }
+}

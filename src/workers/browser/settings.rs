@@ -1,0 +1,138 @@
+//! How Chromium is started.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::error::BrowserError;
+
+/// Program names tried on the PATH, best first.
+const PROGRAMS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+
+/// Chromium features that cost processes or get in the way. The omnibox ones add a hidden pair of pages to every
+/// browser context; out-of-process sandboxed frames would hide their console from their page.
+const DISABLED_FEATURES: &str = "TranslateUI,WebUIOmniboxPopup,WebUIOmniboxAimPopup,WebUIOmniboxFullPopup,IsolateSandboxedIframes,\
+HttpsUpgrades,HttpsFirstBalancedModeAutoEnable";
+
+/// Switches that every launch gets. Together: headless, without first-run business, without network traffic of the
+/// browser's own, and without slowing down pages that nobody looks at.
+const SWITCHES: [&str; 29] = [
+    "--headless=new",
+    "--remote-debugging-port=0",
+    "--no-startup-window",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--enable-automation",
+    "--hide-scrollbars",
+    "--mute-audio",
+    "--window-size=1280,720",
+    "--lang=en-US",
+    "--password-store=basic",
+    "--force-color-profile=srgb",
+    "--metrics-recording-only",
+    "--disable-background-networking",
+    "--disable-background-timer-throttling",
+    "--disable-backgrounding-occluded-windows",
+    "--disable-breakpad",
+    "--disable-client-side-phishing-detection",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-dev-shm-usage",
+    "--disable-extensions",
+    "--disable-gpu",
+    "--disable-hang-monitor",
+    "--disable-popup-blocking",
+    "--disable-quic",
+    "--disable-renderer-backgrounding",
+    "--disable-site-isolation-trials",
+    "--disable-sync",
+];
+
+/// How Chromium is found, started and limited.
+#[derive(Debug, Clone)]
+pub struct BrowserSettings {
+    /// The program; looked up on the PATH when absent.
+    pub executable: Option<PathBuf>,
+    /// Whether to do without Chromium's own sandbox; when absent, exactly for root, for whom it does not start.
+    pub no_sandbox: Option<bool>,
+    /// Directory in which every launch makes a profile directory of its own, removed at its end.
+    pub profile_dir: PathBuf,
+    /// Most pages open at a time.
+    pub max_sessions: usize,
+    /// Whether pages may read answers of other origins without their consent.
+    pub disable_web_security: bool,
+    /// Further switches, with their leading dashes.
+    pub extra_args: Vec<String>,
+    /// How long the browser may take to come up.
+    pub launch_timeout: Duration,
+    /// How long one command (a screenshot, a new page) may take.
+    pub call_timeout: Duration,
+}
+
+impl Default for BrowserSettings {
+    fn default() -> Self {
+        Self {
+            executable: None,
+            no_sandbox: None,
+            profile_dir: std::env::temp_dir().join("rhizome-browser"),
+            max_sessions: 20,
+            disable_web_security: false,
+            extra_args: Vec::new(),
+            launch_timeout: Duration::from_secs(60),
+            call_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl BrowserSettings {
+    /// The program to start.
+    pub(crate) fn program(&self) -> Result<PathBuf, BrowserError> {
+        if let Some(path) = &self.executable {
+            return Ok(path.clone());
+        }
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        PROGRAMS
+            .iter()
+            .flat_map(|name| std::env::split_paths(&path).map(move |dir| dir.join(name)))
+            .find(|candidate| candidate.is_file())
+            .ok_or(BrowserError::NoExecutable)
+    }
+
+    /// The command line after the program, for a profile in `profile`.
+    pub(crate) fn arguments(&self, profile: &std::path::Path) -> Vec<String> {
+        let mut arguments: Vec<String> = SWITCHES.iter().map(|switch| switch.to_string()).collect();
+        arguments.push(format!("--disable-features={DISABLED_FEATURES}"));
+        arguments.push(format!("--user-data-dir={}", profile.display()));
+        if self.no_sandbox.unwrap_or_else(is_root) {
+            arguments.push("--no-sandbox".to_owned());
+        }
+        if self.disable_web_security {
+            arguments.push("--disable-web-security".to_owned());
+        }
+        arguments.extend(self.extra_args.iter().cloned());
+        arguments
+    }
+}
+
+fn is_root() -> bool {
+    // SAFETY: geteuid has no preconditions and cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_named_program_wins_over_the_path() {
+        let settings = BrowserSettings { executable: Some("/opt/chrome".into()), ..Default::default() };
+        assert_eq!(settings.program(), Ok(PathBuf::from("/opt/chrome")));
+    }
+
+    #[test]
+    fn the_sandbox_is_a_choice() {
+        let has = |settings: &BrowserSettings| settings.arguments("/tmp/p".as_ref()).contains(&"--no-sandbox".to_owned());
+        assert!(has(&BrowserSettings { no_sandbox: Some(true), ..Default::default() }));
+        assert!(!has(&BrowserSettings { no_sandbox: Some(false), ..Default::default() }));
+        assert_eq!(has(&BrowserSettings::default()), is_root());
+    }
+}

@@ -1,0 +1,77 @@
+//! Environment variables of a workspace.
+
+use serde_json::{Value as Json, json};
+
+use super::ManagerService;
+use crate::identity::Level;
+use crate::peer::{Arguments, CallContext, Reply, ServiceError};
+use crate::wire::{Map, Value};
+use crate::workspace::info::ENVIRONS;
+
+/// Most variables of one workspace, and the longest value in bytes.
+const MAX_VARIABLES: usize = 1000;
+const MAX_VALUE: usize = 64 * 1024;
+
+impl ManagerService {
+    pub(super) async fn set_env(
+        &self,
+        args: &Arguments,
+        context: &CallContext,
+    ) -> Result<Reply, ServiceError> {
+        self.directory
+            .require(&context.user, &context.ws, Level::ReadWrite)?;
+        let (key, value) = (args.str("key")?.to_owned(), args.str("value")?.to_owned());
+        if key.is_empty() || value.len() > MAX_VALUE {
+            return Err(ServiceError::value(format!(
+                "a variable needs a name and at most {MAX_VALUE} bytes of value"
+            )));
+        }
+        let full = self
+            .directory
+            .change(&context.ws, |info| {
+                let entry = info.config.entry(ENVIRONS).or_insert_with(|| json!({}));
+                let Json::Object(variables) = entry else {
+                    return true;
+                };
+                if variables.len() >= MAX_VARIABLES && !variables.contains_key(&key) {
+                    return true;
+                }
+                variables.insert(key, Json::String(value));
+                false
+            })
+            .await?;
+        if full {
+            return Err(ServiceError::runtime(format!(
+                "a workspace has at most {MAX_VARIABLES} variables"
+            )));
+        }
+        Ok(Value::Nil.into())
+    }
+
+    pub(super) fn get_env(
+        &self,
+        args: &Arguments,
+        context: &CallContext,
+    ) -> Result<Reply, ServiceError> {
+        self.directory
+            .require(&context.user, &context.ws, Level::ReadWrite)?;
+        let variables = self
+            .directory
+            .get(&context.ws)
+            .and_then(|info| info.config.get(ENVIRONS).cloned())
+            .map_or_else(|| Value::Map(Map::new()), Value::from_json);
+        match args.opt_str("key")? {
+            None => Ok(variables.into()),
+            Some(key) => match variables.get(key) {
+                Some(value) => Ok(value.clone().into()),
+                None => Err(ServiceError::new(
+                    crate::peer::ErrorClass::Key,
+                    format!(
+                        "\"Environment variable '{key}' not found in workspace {}\"",
+                        context.ws
+                    ),
+                )),
+            },
+        }
+    }
+}

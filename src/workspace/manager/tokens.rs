@@ -1,0 +1,63 @@
+//! Tokens: making, reading, revoking (workspace.md 1.6).
+
+use super::ManagerService;
+use crate::identity::{IdentityError, Level, TokenRequest, check_may_generate};
+use crate::peer::{Arguments, CallContext, ErrorClass, Reply, ServiceError};
+use crate::router::CLOSE_GOING_AWAY;
+use crate::wire::Value;
+
+impl From<IdentityError> for ServiceError {
+    fn from(error: IdentityError) -> Self {
+        ServiceError::new(ErrorClass::Named(error.class()), error.to_string())
+    }
+}
+
+impl ManagerService {
+    pub(super) fn generate_token(
+        &self,
+        args: &Arguments,
+        context: &CallContext,
+    ) -> Result<Reply, ServiceError> {
+        let request = TokenRequest::from_value(args.get("config"))?;
+        let workspace = request.workspace_or(&context.ws);
+        let owner = self
+            .directory
+            .get(workspace)
+            .is_some_and(|info| info.is_owned_by(&context.user));
+        check_may_generate(&context.user, workspace, owner)?;
+        let caller = context.user.acting_in(workspace, None, owner);
+        let token = self.directory.tokens.generate(&caller, &context.ws, request)?;
+        Ok(token.into())
+    }
+
+    pub(super) fn parse_token(
+        &self,
+        args: &Arguments,
+        context: &CallContext,
+    ) -> Result<Reply, ServiceError> {
+        self.directory
+            .require(&context.user, &context.ws, Level::Read)?;
+        let user = self
+            .directory
+            .tokens
+            .inspect(args.str("token")?, &context.ws)?;
+        Ok(user.to_value().into())
+    }
+
+    pub(super) async fn revoke_token(
+        &self,
+        args: &Arguments,
+        context: &CallContext,
+    ) -> Result<Reply, ServiceError> {
+        self.directory
+            .require(&context.user, &context.ws, Level::Admin)?;
+        let hash = self.directory.tokens.revoke(args.str("token")?)?;
+        self.directory.durable().await?;
+        for client in self.directory.router.all() {
+            if client.user.origin.as_ref() == Some(&hash) {
+                client.close(CLOSE_GOING_AWAY, "The token of this connection was revoked");
+            }
+        }
+        Ok(Value::Nil.into())
+    }
+}

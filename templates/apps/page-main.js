@@ -1,0 +1,44 @@
+// The page's side of the conversation with the server that opened it. `page` needs `rhizome` (api-shim.js).
+const page = (() => {
+  "use strict";
+  const binding = globalThis.__rhizomeSignal;
+  delete globalThis.__rhizomeSignal;
+
+  let settled = false;
+  const send = (message) => binding?.(JSON.stringify(message));
+
+  function ready() {
+    if (settled) return;
+    settled = true;
+    send({ type: "ready" });
+  }
+
+  function failed(error) {
+    if (settled) return;
+    settled = true;
+    const message = rhizome.describe(error);
+    send({ type: "failed", message });
+    if (!binding) console.error(message);
+  }
+
+  // What the page was compiled with, overruled by its query, overruled by what the server slipped in. The latter is
+  // removed at once: the app's own code has `env` instead.
+  function settings(compiled) {
+    const injected = globalThis.__rhizome ?? {};
+    delete globalThis.__rhizome;
+    const query = Object.fromEntries(new URLSearchParams(location.search));
+    const config = { server_url: location.origin, ...compiled, ...query, ...injected };
+    config.env = { ...compiled.env, ...injected.env };
+    return config;
+  }
+
+  const app = JSON.parse(document.getElementById("rhizome-app").textContent);
+  // Tells the server to wait for `ready`, where it would take the load event of a foreign page for it.
+  send({ type: "hello" });
+  return {
+    ready, failed, send,
+    code: app.code,
+    config: settings(app.config),
+    client: new URL("/assets/hypha-rpc-websocket.mjs", location.origin).href,
+  };
+})();

@@ -1,0 +1,143 @@
+"""kill -9 at random moments under a loop of installs: what was acknowledged is there, whole.
+
+RHIZOME_KILLS sets how many times the server is killed (50). The apps are of a type that a Python
+worker serves, so no browser boots for an install.
+"""
+
+import asyncio
+import os
+import random
+import time
+
+import pytest
+
+from fakes import RecordingWorker
+from harness import User, eventually
+from hypha_rpc import connect_to_server
+
+KILLS = int(os.environ.get("RHIZOME_KILLS", "50"))
+READY_WITHIN = 1.0
+
+
+class Ledger:
+    """What the installer was told: app id -> the label of the last acknowledged install of it."""
+
+    def __init__(self):
+        self.acknowledged, self.attempted, self.count = {}, {}, 0
+
+    async def install_until_it_dies(self, controller, kind):
+        """Installs new apps and overwrites old ones until the server is gone."""
+        while True:
+            self.count += 1
+            overwrite = bool(self.acknowledged) and random.random() < 0.4
+            app = random.choice(list(self.acknowledged)) if overwrite else f"app-{self.count}"
+            label = f"label-{self.count}"
+            self.attempted.setdefault(app, set()).add(label)
+            await controller.install(
+                app_id=app, overwrite=overwrite, wait_for_service=False, version=f"v{self.count}",
+                manifest={"name": label, "type": kind, "version": "1.0.0", "entry_point": "a.txt"},
+                files=[{"path": name, "content": label * 50, "format": "text"} for name in ("a.txt", "b.txt")])
+            self.acknowledged[app] = label
+
+    async def check(self, controller):
+        """Every acknowledged app is there, and each app that is there is whole."""
+        apps = {app["id"]: app for app in await controller.list_apps()}
+        missing = set(self.acknowledged) - set(apps)
+        assert not missing, f"acknowledged and gone: {sorted(missing)}"
+        assert set(apps) <= set(self.attempted), "apps that nobody installed"
+        for app_id, app in apps.items():
+            # The last acknowledged install, or a later one whose answer did not get through.
+            label = app["name"]
+            assert label in self.attempted[app_id]
+            number = int(label.split("-")[1])
+            last = self.acknowledged.get(app_id)
+            assert last is None or number >= int(last.split("-")[1]), f"{app_id} went back to {label}"
+            info = await controller.get_app_info(app_id)
+            assert info["manifest"]["name"] == label and info["versions"][-1]["version"] == f"v{number}"
+            # A half installed app would show files of two installs, or miss one.
+            for name in ("a.txt", "b.txt"):
+                assert await controller.read_file(app_id, name) == label * 50, (app_id, name)
+            self.acknowledged[app_id] = label
+
+
+async def session_of(server, user):
+    api = await connect_to_server({"server_url": server.url, "token": user.token()})
+    return api, await api.get_service("public/server-apps")
+
+
+@pytest.mark.ours
+@pytest.mark.timeout(60 + 20 * KILLS)
+async def test_acknowledged_installs_survive_kill_9(crashable):
+    server = crashable()
+    user, ledger, ready = User(server, "alice"), Ledger(), []
+    kind = None
+    ready.append(server.start())
+    for _ in range(KILLS):
+        api, controller = await session_of(server, user)
+        worker = RecordingWorker(server)
+        kind = worker.kind = kind or worker.kind
+        await worker.register(api)
+        known = len(ledger.acknowledged)
+        loop = asyncio.ensure_future(ledger.install_until_it_dies(controller, kind))
+        if not known:  # the first round lasts until there is something to lose
+            await eventually(lambda: ledger.acknowledged or loop.done(), 20)
+        await asyncio.sleep(random.uniform(0.0, 0.6))  # the random moment
+        assert not loop.done(), loop.exception()
+        server.kill()
+        loop.cancel()
+        await asyncio.gather(loop, return_exceptions=True)
+        await api.disconnect()
+        ready.append(server.start())
+        api, controller = await session_of(server, user)
+        await ledger.check(controller)
+        await api.disconnect()
+    slowest = max(ready)
+    print(f"\n{KILLS} kills, {ledger.count} installs tried, {len(ledger.acknowledged)} apps there; start-up "
+          f"median {sorted(ready)[len(ready) // 2] * 1000:.0f} ms, slowest {slowest * 1000:.0f} ms")
+    assert slowest < READY_WITHIN
+
+
+@pytest.mark.ours
+async def test_workspaces_and_environment_survive_kill_9(crashable):
+    server = crashable()
+    server.start()
+    user = User(server, "alice")
+    api, _ = await session_of(server, user)
+    await api.create_workspace({"name": "kept-workspace", "persistent": True})
+    await api.set_env("KEPT", "yes")
+    revoked = await api.generate_token()
+    await api.revoke_token(revoked)
+    server.kill()
+    server.start()
+    again, _ = await session_of(server, user)
+    assert "kept-workspace" in [w["name"] for w in await again.list_workspaces()]
+    assert await again.get_env("KEPT") == "yes"
+    with pytest.raises(Exception) as raised:
+        await connect_to_server({"server_url": server.url, "token": revoked})
+    assert "revoked" in str(raised.value)
+    await api.disconnect()
+    await again.disconnect()
+
+
+@pytest.mark.ours
+async def test_the_unmodified_client_outlives_a_kill(crashable, connect, user):
+    """Both clients come back by themselves, with their services, and go on talking."""
+    server = crashable()
+    server.start()
+    alice = user("alice", server)
+    provider = await connect(alice, at=server, client_id="provider")
+    await provider.register_service({"id": "svc", "echo": lambda x: x})
+    caller = await connect(alice, at=server)
+    server.kill()
+    began = time.monotonic()
+    server.start()
+
+    async def answers():
+        try:
+            service = await asyncio.wait_for(caller.get_service("provider:svc"), 3)
+            return await asyncio.wait_for(service.echo(1), 3) == 1
+        except Exception:
+            return False
+
+    await eventually(answers, 30, every=0.2)
+    print(f"\nboth clients talk again {time.monotonic() - began:.1f} s after the restart began")

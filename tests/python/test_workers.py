@@ -1,0 +1,214 @@
+"""Workers that are registered from Python: the guide's own, selection, loss."""
+
+import asyncio
+import uuid
+
+import pytest
+
+import seed_worker
+from fakes import RecordingWorker
+from harness import eventually, failure, failure_text
+
+
+def manifest(kind):
+    return {"name": "An app", "type": kind, "version": "1.0.0"}
+
+
+async def install(controller, kind, **more):
+    return await controller.install(
+        source="whatever", manifest=manifest(kind), wait_for_service=False, **more)
+
+
+# --- the guide's worker, word for word -----------------------------------------------------
+
+@pytest.fixture
+async def seed(connect, alice):
+    """The guide's module with its worker registered by a client of its own, all state fresh."""
+    seed_worker.worker_sessions.clear()
+    client = await connect(alice)
+    await seed_worker.hypha_startup(client)
+    yield seed_worker
+    seed_worker.worker_sessions.clear()
+
+
+@pytest.mark.ours
+async def test_the_guides_worker(controller, api, seed, alice):
+    app_info = await controller.install(
+        source="print('hello')",
+        manifest={"name": "My Custom App", "type": "my-custom-type", "version": "1.0.0",
+                  "entry_point": "main.ext"},
+        wait_for_service=False)
+    session = await controller.start(app_info.id)
+    kept = seed.worker_sessions[session.id]
+    assert kept["app_id"] == app_info.id and kept["workspace"] == alice.workspace
+    assert kept["client_id"] == session.client_id and kept["status"] == "running"
+    assert kept["app_type"] == "my-custom-type"
+    assert [s["id"] for s in await controller.list_running()] == [session.id]
+
+    worker = await api.get_service(session.worker_id)
+    result = await worker.execute(session.id, "print('Executing directly on the worker!')",
+                                  config={"timeout": 30.0})
+    assert result["status"] == "ok" and result["error"] is None
+    assert result["outputs"][0]["text"].startswith("Executed script: print('Executing")
+
+    # The guide's get_logs reads a map of lists, its start leaves a list: get_logs fails in the
+    # worker, and that error must come through as it is.
+    assert "'list' object has no attribute 'items'" in await failure(controller.get_logs(session.id))
+    lines, kept["logs"] = kept["logs"], {"info": kept["logs"]}
+    logs = await controller.get_logs(session.id)
+    assert [item["content"] for item in logs["items"]] == [f"Custom session {session.id} started"]
+    assert await controller.get_logs(session.id, type="error") == {
+        "items": [], "total": 0, "offset": 0, "limit": None}
+    kept["logs"] = lines
+
+    await controller.stop(session.id)
+    assert kept["status"] == "stopped"
+    assert await controller.list_running() == []
+    await controller.uninstall(app_info.id)
+
+
+# --- contract ------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("visibility", [
+    "public", pytest.param("unlisted", marks=pytest.mark.ours),
+    pytest.param("protected", marks=pytest.mark.ours)])
+async def test_workers_of_every_visibility(controller, api, server, visibility):
+    worker = await RecordingWorker(server).register(api, visibility)
+    app = await install(controller, worker.kind)
+    session = await controller.start(app.id)
+    await controller.stop(session.id)
+    assert session.id in worker.stopped
+
+
+@pytest.mark.ours
+async def test_a_worker_with_context_is_told_who_starts(controller, api, alice):
+    contexts = []
+
+    async def start(config, context):
+        contexts.append(context)
+        return config["id"]
+
+    kind = f"kind-{uuid.uuid4().hex[:8]}"
+    await api.register_service({
+        "id": "with-context", "type": "server-app-worker", "supported_types": [kind],
+        "config": {"visibility": "protected", "require_context": True}, "start": start,
+        "stop": lambda session_id, context: None,
+        "get_logs": lambda session_id, **more: {"items": [], "total": 0, "offset": 0, "limit": None}})
+    app = await install(controller, kind)
+    await controller.start(app.id)
+    assert contexts[-1]["ws"] == alice.workspace
+    assert contexts[-1]["user"]["id"] == alice.id
+
+
+@pytest.mark.ours
+async def test_a_worker_that_is_done_at_once(controller, api):
+    """Scripts run to their end: `completed` ends the wait although no service appeared."""
+    kind = f"kind-{uuid.uuid4().hex[:8]}"
+    await api.register_service({
+        "id": "script-runner", "type": "server-app-worker", "supported_types": [kind],
+        "start": lambda config: {"session_id": config["id"], "status": "completed"},
+        "stop": lambda session_id: None,
+        "get_logs": lambda session_id: {"stdout": ["the result is 84"]}})
+    app = await controller.install(source="x", manifest=manifest(kind), timeout=20)
+    session = await controller.start(app.id)
+    logs = await controller.get_logs(session.id)
+    assert [(i["type"], i["content"]) for i in logs["items"]] == [("stdout", "the result is 84")]
+
+
+async def test_list_workers(controller, worker):
+    workers = {w["id"]: w for w in await controller.list_workers()}
+    mine = workers[worker.id]
+    assert mine["supported_types"] == [worker.kind] and mine["name"] == "Recording Worker"
+    assert mine["description"] == "For tests" and mine["disabled"] is False
+    browsers = [w for w in workers.values() if "web-worker" in w["supported_types"]]
+    assert browsers and browsers[0]["id"].startswith("public/")
+    only = await controller.list_workers(worker.kind)
+    assert [w["id"] for w in only] == [worker.id]
+
+
+async def test_selection(controller, api, connect, alice, server):
+    one = await RecordingWorker(server).register(api)
+    two = RecordingWorker(server)
+    two.kind = one.kind
+    await two.register(await connect(alice))
+    app = await install(controller, one.kind)
+    session = await controller.start(app.id, worker_id=two.id)
+    assert session.worker_id == two.id and two.started[-1]["id"] == session.id
+    await controller.stop(session.id)
+    session = await controller.start(app.id, worker_selection_mode="first")
+    assert session.worker_id in (one.id, two.id)
+    await controller.stop(session.id)
+    error = await failure(controller.start(app.id, worker_selection_mode="exact"))
+    assert "ultiple workers found" in error or "Multiple" in error
+    error = await failure(controller.start(app.id, worker_selection_mode="worst"))
+    assert "worst" in error or "Invalid" in error
+
+
+async def test_a_worker_of_the_wrong_kind(controller, api, worker, server):
+    other = await RecordingWorker(server).register(api)
+    app = await install(controller, worker.kind)
+    error = await failure_text(controller.start(app.id, worker_id=other.id))
+    assert f"does not support app type '{worker.kind}'" in error
+
+
+# --- loss ----------------------------------------------------------------------------------
+
+async def test_a_worker_that_disconnects_loses_its_sessions(controller, connect, alice, server):
+    client = await connect(alice)
+    worker = await RecordingWorker(server).register(client)
+    app = await install(controller, worker.kind)
+    session = await controller.start(app.id)
+    assert [s["id"] for s in await controller.list_running()] == [session.id]
+    await client.disconnect()
+
+    async def gone():
+        return await controller.list_running() == []
+
+    await eventually(gone, 5)
+    assert "No server app worker found" in await failure_text(controller.start(app.id))
+
+
+@pytest.mark.ours
+async def test_a_worker_whose_connection_is_cut(controller, connect, alice, server):
+    """No goodbye at all: the socket just ends. Its process does not come back."""
+    client = await connect(alice)
+    worker = await RecordingWorker(server).register(client)
+    app = await install(controller, worker.kind)
+    await controller.start(app.id)
+    client.rpc._connection._closed = True  # keeps the client library from reconnecting
+    client.rpc._connection._websocket.transport.abort()
+
+    async def gone():
+        return await controller.list_running() == []
+
+    await eventually(gone, 5)
+
+
+async def test_a_session_whose_client_disconnects(controller, serving_worker):
+    app = await controller.install(source="x", manifest=manifest(serving_worker.kind))
+    session = await controller.start(app.id)
+    await serving_worker.sessions[session.id].disconnect()
+
+    async def gone():
+        return session.id not in [s["id"] for s in await controller.list_running()]
+
+    await eventually(gone, 10)
+
+
+@pytest.mark.ours
+async def test_a_worker_that_never_answers_holds_nothing_up(controller, connect, alice, server):
+    """Its start runs into the deadline; other apps start meanwhile."""
+    client = await connect(alice)
+    stuck = RecordingWorker(server)
+
+    async def start(config, context=None):
+        await asyncio.sleep(3600)
+
+    stuck.start = start
+    await stuck.register(client)
+    quick = await RecordingWorker(server).register(await connect(alice))
+    app = await install(controller, quick.kind)
+    stuck_install = asyncio.ensure_future(install(controller, stuck.kind, timeout=4))
+    session = await asyncio.wait_for(controller.start(app.id), 3)
+    await controller.stop(session.id)
+    assert "timed out" in await failure_text(asyncio.wait_for(stuck_install, 20))
