@@ -149,6 +149,7 @@ impl FrameStream {
         let Some(client) = self.link.client.get() else {
             return Some(Event::EarlyBinary);
         };
+        client.used(now);
         let gateway = &self.link.gateway;
         let pause = self.throttle.take(Duration::from_millis(now));
         let blocked = match gateway.router.route(client, frame) {

@@ -65,6 +65,8 @@ pub struct Client {
     heard: AtomicU64,
     /// The same, for text and binary frames only (the idle limit).
     active: AtomicU64,
+    /// The same, for routed frames from or to this client: what counts as use of an app.
+    traffic: AtomicU64,
     /// Pings sent since the last inbound frame.
     pub unanswered_pings: AtomicU32,
 }
@@ -99,6 +101,7 @@ impl Client {
             cut: spec.cut,
             heard: AtomicU64::new(now_ms),
             active: AtomicU64::new(now_ms),
+            traffic: AtomicU64::new(now_ms),
             unanswered_pings: AtomicU32::new(0),
         };
         (Arc::new(client), closed)
@@ -147,6 +150,16 @@ impl Client {
     /// Milliseconds of the node's clock at the last text or binary frame.
     pub fn last_active(&self) -> u64 {
         self.active.load(Ordering::Relaxed)
+    }
+
+    /// Notes a routed frame from or to this client.
+    pub fn used(&self, now_ms: u64) {
+        self.traffic.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// Milliseconds of the node's clock at the last routed frame from or to this client.
+    pub fn last_traffic(&self) -> u64 {
+        self.traffic.load(Ordering::Relaxed)
     }
 
     /// Adds event types; false when the limit of one connection is exceeded.

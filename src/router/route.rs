@@ -115,8 +115,10 @@ impl Router {
         let Some(target) = self.find(to) else {
             return not_connected(from, header, to);
         };
+        let now = self.now_ms();
+        target.used(now);
         if header.session.is_some() {
-            target.load.count(self.now_ms());
+            target.load.count(now);
         }
         match target.push(stamped(from, header, to, frame)) {
             Ok(()) => Routed::Delivered,

@@ -67,7 +67,9 @@ pub trait AppHost: Send + Sync {
     /// The selection mode that an app's manifest asks for.
     fn selection_mode(&self, workspace: &str, app: &str) -> Option<String>;
     /// Service descriptions from the manifests of installed apps.
-    fn app_services(&self, workspace: &str) -> Vec<Map>;
+    fn app_services(&self, workspace: &str) -> BoxFuture<'static, Vec<Map>>;
+    /// Whether a service belongs to a trial start, which no lookup may find.
+    fn hides(&self, record: &ServiceRecord) -> bool;
     /// The workspace is deleted: its apps stop and go.
     fn workspace_deleted(&self, workspace: &str);
 }

@@ -176,7 +176,7 @@ impl Directory {
     ///
     /// # Errors
     /// The texts of workspace.md 3.6.
-    pub fn list_services(
+    pub async fn list_services(
         &self,
         query: &Value,
         options: ListOptions,
@@ -208,7 +208,7 @@ impl Directory {
             .map(|record| Value::Map(record.to_map(member(&record.workspace))))
             .collect();
         if options.include_app_services && query.workspace != "*" && member(&query.workspace) {
-            listed.extend(self.app_services(&query, &found, options));
+            listed.extend(self.app_services(&query, &found, options).await);
         }
         Ok(listed)
     }
@@ -232,7 +232,7 @@ impl Directory {
     }
 
     /// Services that installed apps would offer if they ran.
-    fn app_services(
+    async fn app_services(
         &self,
         query: &Query,
         running: &[Arc<ServiceRecord>],
@@ -246,6 +246,7 @@ impl Directory {
             .map(|record| (record.name.as_str(), record.app.as_str()))
             .collect();
         apps.app_services(&query.workspace)
+            .await
             .into_iter()
             .filter(|service| {
                 let name = service_name(service);

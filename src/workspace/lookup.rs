@@ -100,17 +100,18 @@ impl Directory {
             return Ok(record.to_map(context.user.allows(&record.workspace, Level::Read)));
         }
         if options.read_app_manifest
-            && let Some(service) = self.from_manifest(&id, context)
+            && let Some(service) = self.from_manifest(&id, context).await
         {
             return Ok(service);
         }
         Err(not_found(&id))
     }
 
-    fn from_manifest(&self, id: &ServiceId, context: &CallContext) -> Option<Map> {
+    async fn from_manifest(&self, id: &ServiceId, context: &CallContext) -> Option<Map> {
         let member = context.user.allows(&id.workspace, Level::Read);
         self.apps()?
             .app_services(&id.workspace)
+            .await
             .into_iter()
             .find(|service| {
                 let named = service
@@ -137,7 +138,8 @@ impl Directory {
         context: &CallContext,
     ) -> Result<Option<Arc<ServiceRecord>>, ServiceError> {
         let mode = self.mode(id, options)?;
-        let found = self.registry.find(id);
+        let mut found = self.registry.find(id);
+        found.retain(|record| !self.apps().is_some_and(|apps| apps.hides(record)));
         if found.is_empty() {
             return Ok(None);
         }

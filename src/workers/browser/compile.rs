@@ -5,6 +5,8 @@ use std::path::Path;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+pub use crate::apps::files::AppFile;
+
 use super::error::CompileError;
 use super::templates::{PageParts, Templates};
 
@@ -35,14 +37,8 @@ const CONFIG_KEYS: [&str; 15] = [
     "dependencies",
 ];
 
-/// One file of an app.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AppFile {
-    /// Its path within the app.
-    pub path: String,
-    /// What it holds.
-    pub content: Bytes,
-}
+/// Stands in every page that is made from a template, and in no other.
+pub const TEMPLATE_MARK: &str = "id=\"rhizome-app\"";
 
 /// Turns sources into pages.
 pub struct Compiler {

@@ -4,13 +4,16 @@
 //! session, each in a browser context of its own) and hear of every loss: [`Engine::ended`] for the browser,
 //! [`PageEvent::Crashed`] for a page.
 
+pub mod actor;
 pub mod compile;
 pub mod engine;
 pub mod error;
 pub mod log_ring;
 pub mod page;
 pub mod settings;
+pub mod service;
 pub mod templates;
+pub mod worker;
 
 mod evaluate;
 mod open;
@@ -24,10 +27,13 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
-pub use compile::{AppFile, Compiler, SUPPORTED_TYPES};
+pub use actor::{BrowserActor, OpenPage, PageActor};
+pub use compile::{AppFile, Compiler, SUPPORTED_TYPES, TEMPLATE_MARK};
 pub use engine::{Engine, ProcessInfo};
 pub use error::{BrowserError, CompileError};
 pub use log_ring::{LogEntry, LogKind, LogLine, LogPage, LogRing};
 pub use page::{ImageFormat, Page, PageRequest};
+pub use service::BrowserService;
 pub use settings::BrowserSettings;
 pub use state::{PageEvent, PageEvents};
+pub use worker::{BrowserWorker, SERVICE_ID};

@@ -53,7 +53,7 @@ impl ManagerService {
             "register_service" => self.register_service(args, context).await,
             "unregister_service" => self.unregister_service(args, context),
             "list_workspaces" => self.list_workspaces(args, context),
-            "list_services" => self.list_services(args, context),
+            "list_services" => self.list_services(args, context).await,
             "search_services" => Err(ServiceError::runtime("Service search is not enabled.")),
             "list_clients" => self.list_clients(args, context),
             "register_service_type" => self.register_service_type(args, context).await,

@@ -51,7 +51,7 @@ impl ManagerService {
         Ok(Value::Nil.into())
     }
 
-    pub(super) fn list_services(
+    pub(super) async fn list_services(
         &self,
         args: &Arguments,
         context: &CallContext,
@@ -66,8 +66,8 @@ impl ManagerService {
             options,
             &context.ws,
             &context.user,
-        )?;
-        Ok(found.into())
+        );
+        Ok(found.await?.into())
     }
 
     pub(super) async fn get_service_info(

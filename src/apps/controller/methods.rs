@@ -1,0 +1,148 @@
+//! The methods of the `server-apps` service. Names, parameters and defaults of server-apps.md 1.
+
+use crate::peer::ServiceSpec;
+use crate::peer::schema::{Kind, MethodSpec, Param, Preset, optional, required, with_default};
+
+const APP: Param = required("app_id", Kind::Str, "id of the app, also as workspace/id");
+const SESSION: Param = required("session_id", Kind::Str, "id of the session, workspace/client_id");
+const TIMEOUT: Param = optional("timeout", Kind::Number, "seconds for the whole start");
+const VERSION: Param = optional("version", Kind::Str, "label of a version; the current one when not given");
+const WAIT: Param = optional(
+    "wait_for_service",
+    Kind::Any,
+    "service to wait for; default when not given, false to wait for nothing",
+);
+const INACTIVE: Param = optional(
+    "stop_after_inactive",
+    Kind::Number,
+    "seconds without use after which the session stops; 0 means never",
+);
+const PROGRESS: Param = optional("progress_callback", Kind::Any, "called with progress messages");
+const EXTRA: Param = optional("additional_kwargs", Kind::Object, "passed on to the worker");
+const WORKER: Param = optional("worker_id", Kind::Str, "id of the worker to use");
+const WORKER_MODE: Param = optional(
+    "worker_selection_mode",
+    Kind::Str,
+    "random, first, last, exact or min_load",
+);
+const STAGE: Param = with_default("stage", Kind::Bool, Preset::Bool(false), "use the staged version");
+
+pub(super) static SPEC: ServiceSpec = ServiceSpec {
+    id: "server-apps",
+    name: "Server Apps",
+    kind: "server-apps",
+    description: "Installs, starts and watches serverless apps.",
+    methods: METHODS,
+};
+
+static METHODS: &[MethodSpec] = &[
+    MethodSpec {
+        name: "install",
+        doc: "Installs an app from source, files or both, after a trial start.",
+        params: &[
+            optional("source", Kind::Str, "code, an XML app, an HTML page or a URL"),
+            optional("manifest", Kind::Object, "name, type, version and more"),
+            optional("app_id", Kind::Str, "id of the app; made up when not given"),
+            optional("config", Kind::Object, "old name of manifest"),
+            optional("files", Kind::List, "files as {path, content, format: text, json or base64}"),
+            INACTIVE,
+            WAIT,
+            optional("workspace", Kind::Str, "workspace to install into; the current one when not given"),
+            with_default("overwrite", Kind::Bool, Preset::Bool(false), "replace an app of this id"),
+            TIMEOUT,
+            optional("version", Kind::Str, "label of the version"),
+            with_default("stage", Kind::Bool, Preset::Bool(false), "leave it staged, without a trial start"),
+            PROGRESS,
+            EXTRA,
+            WORKER,
+            WORKER_MODE,
+            optional("artifact_id", Kind::Str, "app to copy instead of source and files"),
+        ],
+    },
+    MethodSpec {
+        name: "uninstall",
+        doc: "Removes an app and stops its sessions.",
+        params: &[APP],
+    },
+    MethodSpec {
+        name: "start",
+        doc: "Starts an app, or returns the session that runs already.",
+        params: &[
+            APP, TIMEOUT, VERSION, WAIT, INACTIVE, STAGE, PROGRESS, EXTRA, WORKER, WORKER_MODE,
+        ],
+    },
+    MethodSpec {
+        name: "stop",
+        doc: "Stops a session.",
+        params: &[
+            SESSION,
+            with_default("raise_exception", Kind::Bool, Preset::Bool(true), "fail for an unknown session"),
+        ],
+    },
+    MethodSpec {
+        name: "list_apps",
+        doc: "Lists the installed apps of the current workspace.",
+        params: &[],
+    },
+    MethodSpec {
+        name: "list_running",
+        doc: "Lists the running sessions of the current workspace.",
+        params: &[],
+    },
+    MethodSpec {
+        name: "list_sessions",
+        doc: "Lists sessions with their state, restarts and history.",
+        params: &[
+            optional("app_id", Kind::Str, "only of this app"),
+            with_default("include_stopped", Kind::Bool, Preset::Bool(false), "also those that ended"),
+        ],
+    },
+    MethodSpec {
+        name: "list_workers",
+        doc: "Lists the workers that may run apps of the current workspace.",
+        params: &[optional("app_type", Kind::Str, "only those for this type")],
+    },
+    MethodSpec {
+        name: "get_logs",
+        doc: "Returns what a session logged.",
+        params: &[
+            SESSION,
+            optional("type", Kind::Str, "only this kind"),
+            with_default("offset", Kind::Int, Preset::Int(0), "how many to skip"),
+            optional("limit", Kind::Int, "how many to return"),
+        ],
+    },
+    MethodSpec {
+        name: "get_app_info",
+        doc: "Returns the record of an app.",
+        params: &[APP, VERSION, STAGE],
+    },
+    MethodSpec {
+        name: "get_session_info",
+        doc: "Returns a session with its state, restarts and history.",
+        params: &[SESSION],
+    },
+    MethodSpec {
+        name: "execute",
+        doc: "Runs code in a session.",
+        params: &[
+            SESSION,
+            required("script", Kind::Str, "the code"),
+            optional("config", Kind::Object, "timeout in seconds and more, by worker"),
+            PROGRESS,
+        ],
+    },
+    MethodSpec {
+        name: "take_screenshot",
+        doc: "Takes a picture of a session that has a page.",
+        params: &[
+            SESSION,
+            with_default("format", Kind::Str, Preset::Str("png"), "png or jpeg"),
+        ],
+    },
+    MethodSpec {
+        name: "validate_app_manifest",
+        doc: "Checks a manifest and says what could be better.",
+        params: &[required("manifest", Kind::Object, "the manifest")],
+    },
+];

@@ -1,0 +1,118 @@
+//! The `server-apps` service: what users call to install, start and watch their apps.
+//!
+//! `methods` is the table of what it offers; the other files hold the methods by subject. It
+//! checks permissions and shapes, and leaves the work to the host and its actors.
+
+mod inspect;
+mod methods;
+mod run;
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+
+use super::host::Host;
+use super::ids::{AppRef, IdError};
+use crate::peer::{
+    Arguments, CallContext, Callback, ErrorClass, MethodFuture, MethodSpec, Reply, Service,
+    ServiceError, ServiceSpec,
+};
+use crate::wire::{RemoteFunction, Value};
+
+/// See the module's text.
+pub struct Controller {
+    host: Arc<Host>,
+}
+
+impl From<IdError> for ServiceError {
+    fn from(error: IdError) -> Self {
+        ServiceError::new(ErrorClass::Named(error.class()), error.to_string())
+    }
+}
+
+impl Controller {
+    pub fn new(host: Arc<Host>) -> Arc<Self> {
+        Arc::new(Controller { host })
+    }
+
+    async fn run(
+        self: Arc<Self>,
+        method: &'static str,
+        mut arguments: Arguments,
+        context: CallContext,
+    ) -> Result<Reply, ServiceError> {
+        let args = &mut arguments;
+        let context = &context;
+        match method {
+            "install" => self.install(args, context).await,
+            "uninstall" => self.uninstall(args, context).await,
+            "start" => self.start(args, context).await,
+            "stop" => self.stop(args, context).await,
+            "list_apps" => self.list_apps(context).await,
+            "list_running" => self.list_running(context),
+            "list_sessions" => self.list_sessions(args, context),
+            "list_workers" => self.list_workers(args, context),
+            "get_logs" => self.get_logs(args, context).await,
+            "get_app_info" => self.get_app_info(args, context).await,
+            "get_session_info" => self.get_session_info(args, context),
+            "execute" => self.execute(args, context).await,
+            "take_screenshot" => self.take_screenshot(args, context).await,
+            "validate_app_manifest" => self.validate_app_manifest(args),
+            other => Err(ServiceError::key(format!("Method not found: {other}"))),
+        }
+    }
+
+    /// `alias` or `workspace/alias`, completed with the caller's workspace.
+    fn app_of(&self, args: &Arguments, context: &CallContext) -> Result<(String, String), ServiceError> {
+        let named = AppRef::parse(args.str("app_id")?)?;
+        let workspace = named.workspace_or(&context.ws).to_owned();
+        Ok((workspace, named.alias))
+    }
+
+    /// The caller's progress callback; silent without one.
+    fn progress(&self, args: &Arguments, context: &CallContext) -> Callback {
+        let function = RemoteFunction::try_from(args.get("progress_callback"));
+        let (Ok(function), Some(client)) = (function, context.client.clone()) else {
+            return super::start::no_progress();
+        };
+        let peer = self.host.directory.peer.clone();
+        Arc::new(move |values| peer.notify(&client, &function, values))
+    }
+}
+
+impl Service for Controller {
+    fn spec(&self) -> &ServiceSpec {
+        &methods::SPEC
+    }
+
+    fn call(
+        self: Arc<Self>,
+        method: &'static MethodSpec,
+        arguments: Arguments,
+        context: CallContext,
+    ) -> MethodFuture {
+        self.run(method.name, arguments, context).boxed()
+    }
+}
+
+/// A text or null, whatever else is an error.
+fn opt_text(args: &Arguments, name: &str) -> Result<Option<String>, ServiceError> {
+    Ok(args.opt_str(name)?.map(str::to_owned))
+}
+
+/// The startup settings among the keyword arguments of a call.
+fn startup_of(args: &Arguments) -> Result<super::startup::StartupConfig, ServiceError> {
+    let mut fields = serde_json::Map::new();
+    for name in [
+        "timeout",
+        "wait_for_service",
+        "stop_after_inactive",
+        "additional_kwargs",
+    ] {
+        let value = args.get(name);
+        if !matches!(value, Value::Nil) {
+            fields.insert(name.to_owned(), value.to_json());
+        }
+    }
+    Ok(super::startup::StartupConfig::read(&fields)?)
+}

@@ -1,0 +1,354 @@
+//! What the actors of the apps room share, and the way into them from the rest of the server.
+
+use std::sync::{Arc, Weak};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use rand::rng;
+
+use super::app_actor::{AppActor, EndSessions};
+use super::ids::{AppRef, WorkerId, is_session_client};
+use super::pages::PageGrants;
+use super::selection::{
+    Pick, SelectionError, SelectionMode, WorkerCandidate, candidates, many_workers, named,
+};
+use super::session::{ClientBack, ClientGone, SeeService, SessionTable, WorkerGone};
+use super::store::AppStore;
+use super::workspace_actor::{AddWorker, EnsureApp, RemoveApp, RemoveWorker, WorkspaceActor};
+use super::workspaces_actor::{EnsureWorkspace, RemoveWorkspace, WorkspacesActor};
+use crate::identity::Level;
+use crate::peer::{CallContext, ErrorClass, ServiceError};
+use crate::supervision::{AddrSlot, SharedClock};
+use crate::wire::{Map, Value};
+use crate::workers::{SERVICE_TYPE, Worker, WorkerTable};
+use crate::workspace::{AppHost, Directory, PUBLIC, ServiceRecord};
+
+/// See the module's text.
+pub struct Host {
+    pub directory: Arc<Directory>,
+    pub store: Arc<AppStore>,
+    pub clock: SharedClock,
+    pub workers: Arc<WorkerTable>,
+    pub sessions: SessionTable,
+    pub pages: PageGrants,
+    /// How workers on this machine reach the server.
+    pub local_url: String,
+    pub workspaces: AddrSlot<WorkspacesActor>,
+    pub(super) installs: super::install::InstallLocks,
+    own: Weak<Host>,
+}
+
+/// A supervisor did not answer: it is being restarted.
+fn restarting() -> ServiceError {
+    ServiceError::runtime("the supervisor is restarting, try again")
+}
+
+impl Host {
+    pub fn new(
+        directory: Arc<Directory>,
+        store: Arc<AppStore>,
+        clock: SharedClock,
+        local_url: String,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|own| Host {
+            directory,
+            store,
+            clock,
+            workers: Arc::default(),
+            sessions: SessionTable::default(),
+            pages: PageGrants::default(),
+            local_url,
+            workspaces: AddrSlot::new(),
+            installs: super::install::InstallLocks::default(),
+            own: own.clone(),
+        })
+    }
+
+    /// A counted reference, for tasks that outlive a call.
+    pub(super) fn shared(&self) -> Result<Arc<Host>, ServiceError> {
+        self.own
+            .upgrade()
+            .ok_or_else(|| ServiceError::runtime("the server is stopping"))
+    }
+
+    async fn workspace(&self, id: &str) -> Result<AddrSlot<WorkspaceActor>, ServiceError> {
+        let ensure = EnsureWorkspace(id.to_owned());
+        self.workspaces.send(ensure).await.map_err(|_| restarting())
+    }
+
+    /// The actor of an installed app.
+    ///
+    /// # Errors
+    /// Its supervisors are restarting.
+    pub async fn app(&self, workspace: &str, app: &str) -> Result<AddrSlot<AppActor>, ServiceError> {
+        let slot = self.workspace(workspace).await?;
+        slot.send(EnsureApp(app.to_owned()))
+            .await
+            .map_err(|_| restarting())
+    }
+
+    /// Ends one session, or all of an app, and waits for it.
+    pub async fn end_sessions(
+        &self,
+        workspace: &str,
+        app: &str,
+        only: Option<String>,
+        cause: &'static str,
+    ) -> Result<(), ServiceError> {
+        let slot = self.app(workspace, app).await?;
+        slot.send(EndSessions { only, cause })
+            .await
+            .map_err(|_| restarting())
+    }
+
+    /// Takes down the actor of an app that is no more.
+    pub async fn remove_app(&self, workspace: &str, app: &str) -> Result<(), ServiceError> {
+        self.end_sessions(workspace, app, None, "uninstalled").await?;
+        let slot = self.workspace(workspace).await?;
+        slot.send(RemoveApp(app.to_owned()))
+            .await
+            .map_err(|_| restarting())
+    }
+
+    /// Starts the actors of all installed apps; does not delay readiness.
+    pub fn resume(&self) {
+        let Ok(host) = self.shared() else {
+            return;
+        };
+        actix_web::rt::spawn(async move {
+            let installed = match host.store.installed().await {
+                Ok(installed) => installed,
+                Err(error) => return tracing::error!(%error, "the installed apps cannot be read"),
+            };
+            for (workspace, app) in installed {
+                if let Err(error) = host.app(&workspace, &app).await {
+                    tracing::warn!(workspace, app, %error, "no actor for an installed app");
+                }
+            }
+        });
+    }
+
+    /// What the selection knows of all workers.
+    pub fn candidates(&self) -> Vec<WorkerCandidate> {
+        self.workers
+            .all()
+            .into_iter()
+            .filter_map(|info| {
+                Some(WorkerCandidate {
+                    id: WorkerId::parse(&info.id, PUBLIC).ok()?,
+                    disabled: self.workers.is_disabled(&info.id),
+                    supported_types: info.supported_types,
+                    provider: info.client.as_deref().and_then(|client| self.provider(client)),
+                    dormant: false,
+                })
+            })
+            .collect()
+    }
+
+    /// The app whose session runs a worker.
+    fn provider(&self, client: &str) -> Option<AppRef> {
+        let entry = self.sessions.get(client)?;
+        Some(AppRef {
+            workspace: Some(entry.workspace().to_owned()),
+            alias: entry.order.app.clone(),
+        })
+    }
+
+    /// Chooses a worker (server-apps.md 3.3).
+    ///
+    /// # Errors
+    /// The texts of `selection`.
+    pub async fn choose_worker(
+        &self,
+        workspace: &str,
+        app_type: &str,
+        worker_id: Option<&str>,
+        mode: Option<&str>,
+        app: &str,
+    ) -> Result<Arc<dyn Worker>, ServiceError> {
+        let all = self.candidates();
+        let chosen = match worker_id {
+            Some(id) => {
+                let id = WorkerId::parse(id, workspace)
+                    .map_err(|error| ServiceError::value(error.to_string()))?;
+                named(&all, &id, app_type)?
+            }
+            None => {
+                let found = candidates(&all, workspace, app, app_type)?;
+                let mode = SelectionMode::for_workers(mode)?;
+                let load = |at: usize| self.workers.sessions(&found[at].id.to_string()) as f64;
+                match mode.pick(found.len(), load, &mut rng()) {
+                    Pick::Index(at) => found[at],
+                    Pick::Ambiguous => return Err(many_workers(app_type, &found).into()),
+                    Pick::Ask { .. } | Pick::Nothing => found[0],
+                }
+            }
+        };
+        self.workers
+            .get(&chosen.id.to_string())
+            .ok_or_else(|| SelectionError::NoWorker(app_type.to_owned()).into())
+    }
+
+    /// Tells a session what its client does; others are not concerned.
+    fn tell<M>(&self, address: &str, message: M)
+    where
+        M: actix::Message<Result = ()> + Send + 'static,
+        super::session::SessionActor: actix::Handler<M>,
+    {
+        let is_session = address
+            .split_once('/')
+            .is_some_and(|(_, client)| is_session_client(client));
+        if is_session && let Some(entry) = self.sessions.get(address) {
+            entry.slot.do_send(message);
+        }
+    }
+
+    fn add_worker(&self, record: &Arc<ServiceRecord>) {
+        let (Ok(host), record) = (self.shared(), record.clone()) else {
+            return;
+        };
+        actix_web::rt::spawn(async move {
+            match host.workspace(&record.workspace).await {
+                Ok(slot) => {
+                    slot.do_send(AddWorker(record));
+                }
+                Err(error) => tracing::warn!(%error, "a worker is not adopted"),
+            }
+        });
+    }
+
+    fn lose_worker(&self, id: String) {
+        self.workers.remove(&id);
+        for entry in self.sessions.of_worker(&id) {
+            entry.slot.do_send(WorkerGone);
+        }
+        let Ok(host) = self.shared() else {
+            return;
+        };
+        actix_web::rt::spawn(async move {
+            let workspace = id.split_once('/').map_or("", |(workspace, _)| workspace);
+            if let Ok(slot) = host.workspace(workspace).await {
+                slot.do_send(RemoveWorker(id));
+            }
+        });
+    }
+}
+
+impl From<SelectionError> for ServiceError {
+    fn from(error: SelectionError) -> Self {
+        ServiceError::new(ErrorClass::Named(error.class()), error.to_string())
+    }
+}
+
+impl AppHost for Host {
+    fn service_added(&self, record: &Arc<ServiceRecord>) {
+        if record.kind == SERVICE_TYPE {
+            self.add_worker(record);
+        }
+        self.tell(&record.address(), SeeService(record.name.clone()));
+    }
+
+    fn client_left(&self, address: &str) {
+        for worker in self.workers.of_client(address) {
+            self.lose_worker(worker);
+        }
+        self.tell(address, ClientGone);
+    }
+
+    fn client_joined(&self, address: &str) {
+        self.tell(address, ClientBack);
+    }
+
+    fn hides(&self, record: &ServiceRecord) -> bool {
+        is_session_client(&record.client)
+            && self
+                .sessions
+                .get(&record.address())
+                .is_some_and(|entry| entry.order.trial)
+    }
+
+    fn lazy_start(
+        &self,
+        workspace: &str,
+        app: &str,
+        service: &str,
+        caller: CallContext,
+    ) -> BoxFuture<'static, Result<String, ServiceError>> {
+        let (workspace, app, service) = (workspace.to_owned(), app.to_owned(), service.to_owned());
+        let host = self.shared();
+        async move { host?.start_for_service(&workspace, &app, &service, &caller).await }.boxed()
+    }
+
+    fn selection_mode(&self, workspace: &str, app: &str) -> Option<String> {
+        let sessions = self.sessions.of_app(workspace, app);
+        let manifest = &sessions.first()?.order.manifest;
+        if let Some(mode) = manifest.get("service_selection_mode").and_then(|mode| mode.as_str()) {
+            return Some(mode.to_owned());
+        }
+        // Several instances are the point of autoscaling; `exact` would refuse them.
+        manifest.autoscaling_enabled().then(|| "min_load".to_owned())
+    }
+
+    fn app_services(&self, workspace: &str) -> BoxFuture<'static, Vec<Map>> {
+        let (host, workspace) = (self.shared(), workspace.to_owned());
+        async move {
+            let Ok(host) = host else {
+                return Vec::new();
+            };
+            host.manifest_services(&workspace).await
+        }
+        .boxed()
+    }
+
+    fn workspace_deleted(&self, workspace: &str) {
+        let (Ok(host), workspace) = (self.shared(), workspace.to_owned()) else {
+            return;
+        };
+        actix_web::rt::spawn(async move {
+            host.workspaces.do_send(RemoveWorkspace(workspace.clone()));
+            if let Err(error) = host.store.remove_workspace(&workspace).await {
+                tracing::error!(workspace, %error, "apps of a deleted workspace stay in the store");
+            }
+        });
+    }
+}
+
+impl Host {
+    /// Services that the installed apps of a workspace offer, from their manifests.
+    async fn manifest_services(&self, workspace: &str) -> Vec<Map> {
+        let apps = match self.store.list(workspace).await {
+            Ok(apps) => apps,
+            Err(error) => {
+                tracing::error!(workspace, %error, "the installed apps cannot be read");
+                return Vec::new();
+            }
+        };
+        let mut services = Vec::new();
+        for app in apps {
+            for service in app.manifest.services() {
+                let Value::Map(mut service) = Value::from_json(service.clone()) else {
+                    continue;
+                };
+                let id = service.get_str("id").unwrap_or_default().to_owned();
+                service.insert("id", format!("{id}@{}", app.alias));
+                service.insert("app_id", app.alias.as_str());
+                service.insert("_source", "app_manifest");
+                services.push(service);
+            }
+        }
+        services
+    }
+
+    /// Whether a user may look into a session, or change it.
+    ///
+    /// # Errors
+    /// `Permission denied`, decided by the workspace inside the session's id (rule V10).
+    pub fn check_session(
+        &self,
+        workspace: &str,
+        context: &CallContext,
+        level: Level,
+    ) -> Result<(), ServiceError> {
+        self.directory.require(&context.user, workspace, level)
+    }
+}

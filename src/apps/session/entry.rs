@@ -1,0 +1,238 @@
+//! What is known of a session, shared by its actor, its app and whoever asks about it.
+//!
+//! It outlives the lives of the actor: a restart continues the same entry.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::actor::SessionActor;
+use crate::apps::history::SessionHistory;
+use crate::apps::ids::SessionId;
+use crate::apps::lifecycle::{SessionEvent, SessionState, transition};
+use crate::apps::manifest::Manifest;
+use crate::apps::startup::StartPlan;
+use crate::identity::UserInfo;
+use crate::map;
+use crate::peer::{Callback, ServiceError};
+use crate::supervision::AddrSlot;
+use crate::wire::{Map, Value};
+use crate::workspace::iso_time::format_iso;
+
+/// How a start ended, for everybody who waits for it.
+pub type Settled = Result<Map, ServiceError>;
+
+/// What a session is to run; the same for all its lives.
+pub struct SessionOrder {
+    pub id: SessionId,
+    pub app: String,
+    /// Label of the version whose files run.
+    pub version: String,
+    /// The version was asked for; echoed in the record.
+    pub asked_version: Option<String>,
+    pub manifest: Manifest,
+    pub plan: StartPlan,
+    /// Whose rights the session gets.
+    pub runner: Arc<UserInfo>,
+    pub progress: Callback,
+    pub worker_id: Option<String>,
+    pub worker_mode: Option<String>,
+    /// A trial before a commit: found by nobody's lookup.
+    pub trial: bool,
+    /// The entry page is the author's own HTML, or an external address.
+    pub plain_page: bool,
+}
+
+struct Life {
+    state: SessionState,
+    history: SessionHistory,
+    worker: Option<String>,
+    /// The worker's own id of the session.
+    worker_session: Option<String>,
+    record: Option<Map>,
+    waiters: Vec<oneshot::Sender<Settled>>,
+}
+
+/// See the module's text.
+pub struct SessionEntry {
+    pub order: SessionOrder,
+    pub slot: AddrSlot<SessionActor>,
+    life: Mutex<Life>,
+}
+
+impl SessionEntry {
+    pub fn new(order: SessionOrder, now: f64) -> Arc<Self> {
+        let mut history = SessionHistory::default();
+        history.record(SessionState::Selecting, now, None);
+        Arc::new(SessionEntry {
+            order,
+            slot: AddrSlot::new(),
+            life: Mutex::new(Life {
+                state: SessionState::Selecting,
+                history,
+                worker: None,
+                worker_session: None,
+                record: None,
+                waiters: Vec::new(),
+            }),
+        })
+    }
+
+    /// `workspace/client_id`
+    pub fn id(&self) -> String {
+        self.order.id.to_string()
+    }
+
+    pub fn workspace(&self) -> &str {
+        self.order.id.workspace()
+    }
+
+    pub fn state(&self) -> SessionState {
+        self.life.lock().state
+    }
+
+    /// Moves to the next state and notes it. An event without meaning in the present state
+    /// changes nothing; late notices of a dying session are normal.
+    pub fn advance(&self, event: SessionEvent, now: f64, cause: Option<&str>) -> SessionState {
+        let mut life = self.life.lock();
+        match transition(life.state, event) {
+            Ok(next) => {
+                if next != life.state {
+                    tracing::debug!(session = %self.order.id, from = %life.state, to = %next, cause, "session");
+                    life.history.record(next, now, cause);
+                }
+                life.state = next;
+            }
+            Err(error) => tracing::debug!(session = %self.order.id, %error, "ignored"),
+        }
+        life.state
+    }
+
+    pub fn worker(&self) -> Option<String> {
+        self.life.lock().worker.clone()
+    }
+
+    pub fn set_worker(&self, worker: &str) {
+        let mut life = self.life.lock();
+        life.worker = Some(worker.to_owned());
+        life.worker_session = None;
+    }
+
+    pub fn set_worker_session(&self, session: Option<String>) {
+        self.life.lock().worker_session = session;
+    }
+
+    /// The id under which the worker knows the session.
+    pub fn worker_session(&self) -> String {
+        let own = self.life.lock().worker_session.clone();
+        own.unwrap_or_else(|| self.id())
+    }
+
+    /// Keeps the last log lines for whoever asks how it ended.
+    pub fn keep_logs(&self, lines: &[String]) {
+        let mut life = self.life.lock();
+        life.history.keep_logs(lines.iter().map(String::as_str));
+    }
+
+    /// The outcome of the start: at once if it is known, else when it is.
+    pub fn settled(&self) -> oneshot::Receiver<Settled> {
+        let (sender, receiver) = oneshot::channel();
+        let mut life = self.life.lock();
+        match &life.record {
+            Some(record) => {
+                let _ = sender.send(Ok(record.clone()));
+            }
+            None => life.waiters.push(sender),
+        }
+        receiver
+    }
+
+    /// Tells everybody who waits how the start ended.
+    pub fn settle(&self, outcome: Settled) {
+        let waiters = {
+            let mut life = self.life.lock();
+            if let Ok(record) = &outcome {
+                life.record = Some(record.clone());
+            }
+            std::mem::take(&mut life.waiters)
+        };
+        for waiter in waiters {
+            // Callers may have given up.
+            let _ = waiter.send(outcome.clone());
+        }
+    }
+
+    /// How long ago the session came to where it stands.
+    pub fn since_started(&self, now: f64) -> std::time::Duration {
+        let at = self.life.lock().history.updated_at().unwrap_or(now);
+        std::time::Duration::try_from_secs_f64(now - at).unwrap_or_default()
+    }
+
+    /// The record of a started session.
+    pub fn record(&self) -> Option<Map> {
+        self.life.lock().record.clone()
+    }
+
+    /// The record with status, times, restarts and history.
+    pub fn info(&self) -> Map {
+        let life = self.life.lock();
+        let mut info = life.record.clone().unwrap_or_else(|| self.bare_record());
+        let time = |at: Option<f64>| at.map(format_iso);
+        info.insert("status", life.state.status());
+        info.insert("worker_id", life.worker.clone());
+        info.insert("created_at", time(life.history.created_at()));
+        info.insert("updated_at", time(life.history.updated_at()));
+        info.insert("restarts", i64::from(life.history.restarts));
+        info.insert("last_error", life.history.last_error.clone());
+        let history: Vec<Value> = life
+            .history
+            .entries
+            .iter()
+            .map(|entry| {
+                Value::Map(map! {
+                    "status" => entry.state.status(),
+                    "state" => format!("{:?}", entry.state).to_lowercase(),
+                    "at" => format_iso(entry.at),
+                    "cause" => entry.cause.clone(),
+                })
+            })
+            .collect();
+        info.insert("history", history);
+        let logs: Vec<Value> = life.history.last_logs.iter().map(|l| l.as_str().into()).collect();
+        info.insert("last_logs", logs);
+        info.insert(
+            "user",
+            map! { "id" => self.order.runner.effective_id() },
+        );
+        info
+    }
+
+    /// The fields that are known before the session has started (server-apps.md 1.5).
+    pub fn bare_record(&self) -> Map {
+        let order = &self.order;
+        let manifest = &order.manifest;
+        let text = |key: &str| {
+            manifest
+                .get(key)
+                .cloned()
+                .map(Value::from_json)
+                .unwrap_or_default()
+        };
+        map! {
+            "id" => self.id(),
+            "app_id" => order.app.as_str(),
+            "workspace" => order.id.workspace(),
+            "client_id" => order.id.client_id(),
+            "app_type" => text("type"),
+            "entry_point" => text("entry_point"),
+            "name" => text("name"),
+            "description" => text("description"),
+            "version" => order.asked_version.clone(),
+            "source_hash" => text("source_hash"),
+            "daemon" => manifest.daemon(),
+            "worker_managed" => manifest.worker_managed(),
+            "session_id" => self.id(),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The steps of a start that take time: choosing a worker and calling its `start`.
+
+use std::sync::Arc;
+
+use super::entry::SessionEntry;
+use crate::apps::host::Host;
+use crate::apps::lifecycle::SessionEvent;
+use crate::apps::progress::{Progress, Step};
+use crate::identity::{Level, TokenRequest};
+use crate::peer::ServiceError;
+use crate::wire::Value;
+use crate::workers::{LogQuery, Notices, Started, StartOrder, Worker};
+
+/// Life of the token that a session connects with; afterwards its reconnection token counts.
+const TOKEN_S: f64 = 3600.0;
+/// Log lines that go into the error of a failed start.
+const LOG_LINES: usize = 50;
+
+impl SessionEntry {
+    /// Tells the starter how far things are.
+    pub fn progress(&self, step: Step<'_>) {
+        (self.order.progress)(vec![Progress::from(step).to_value()]);
+    }
+}
+
+/// Chooses a worker and has it start the session.
+pub async fn launch(
+    host: Arc<Host>,
+    entry: Arc<SessionEntry>,
+    notices: Notices,
+) -> Result<(Arc<dyn Worker>, Started), ServiceError> {
+    let app_type = entry.order.manifest.app_type().unwrap_or_default().to_owned();
+    entry.progress(Step::InitializingWorker { kind: &app_type });
+    let worker = host
+        .choose_worker(
+            entry.workspace(),
+            &app_type,
+            entry.order.worker_id.as_deref(),
+            entry.order.worker_mode.as_deref(),
+            &entry.order.app,
+        )
+        .await?;
+    entry.set_worker(&worker.info().id);
+    entry.advance(SessionEvent::WorkerSelected, host.clock.unix(), None);
+    entry.progress(Step::StartingApplication { kind: &app_type });
+    let order = start_order(&host, &entry, &app_type)?;
+    let started = worker.start(order, notices).await?;
+    entry.set_worker_session(started.session.clone());
+    Ok((worker, started))
+}
+
+fn start_order(
+    host: &Host,
+    entry: &SessionEntry,
+    app_type: &str,
+) -> Result<StartOrder, ServiceError> {
+    let order = &entry.order;
+    let workspace = entry.workspace().to_owned();
+    let permission = match order.runner.level_in(&workspace) {
+        Some(level) => level.min(Level::ReadWrite),
+        None => Level::Read,
+    };
+    let request = TokenRequest {
+        expires_in: TOKEN_S,
+        workspace: Some(workspace.clone()),
+        permission,
+        client_id: Some(order.id.client_id().to_owned()),
+        ..TokenRequest::default()
+    };
+    let token = host
+        .directory
+        .tokens
+        .generate(&order.runner, &workspace, request)?;
+    let server_url = host.local_url.clone();
+    let page = host.pages.grant(&workspace, &order.app, &order.version, &entry.id());
+    let entry_point = order.manifest.entry_point().unwrap_or_default().to_owned();
+    Ok(StartOrder {
+        session: entry.id(),
+        client_id: order.id.client_id().to_owned(),
+        app_id: order.app.clone(),
+        app_type: app_type.to_owned(),
+        version: order.version.clone(),
+        page_url: format!("{server_url}/_pages/{page}/{entry_point}"),
+        app_files_base_url: format!("{server_url}/_pages/{page}"),
+        server_url,
+        token,
+        entry_point,
+        plain_page: order.plain_page,
+        timeout: order.plan.timeout.as_secs_f64(),
+        manifest: order.manifest.fields().clone(),
+        additional: order.plan.additional_kwargs.clone(),
+        user: order.runner.clone(),
+        progress: order.progress.clone(),
+        workspace,
+    })
+}
+
+/// The last log lines of a session, as text.
+pub async fn last_logs(worker: &dyn Worker, session: &str) -> Vec<String> {
+    let logs = worker.logs(session, &LogQuery::default()).await;
+    let Ok(logs) = logs else {
+        return Vec::new();
+    };
+    let lines: Vec<String> = logs
+        .get("items")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|item| item.get("content").and_then(Value::as_str))
+        .map(str::to_owned)
+        .collect();
+    let skip = lines.len().saturating_sub(LOG_LINES);
+    lines.into_iter().skip(skip).collect()
+}

@@ -1,0 +1,253 @@
+//! The built-in browser worker: sessions as pages of the node's Chromium.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use dashmap::DashMap;
+use parking_lot::Mutex;
+use serde_json::{Map as JsonMap, Value as Json, json};
+
+use super::actor::{BrowserActor, OpenPage};
+use super::{Compiler, CompileError, LogRing, Page, PageRequest, SUPPORTED_TYPES};
+use crate::apps::files::AppFile;
+use crate::map;
+use crate::peer::{Callback, ErrorClass, ServiceError};
+use crate::supervision::AddrSlot;
+use crate::wire::Value;
+use crate::workers::{LogQuery, Notices, Started, StartOrder, Worker, WorkerInfo};
+use crate::workspace::PUBLIC;
+
+/// Id of the service through which users reach the worker.
+pub const SERVICE_ID: &str = "browser-worker";
+/// Logs of ended sessions that are kept.
+const KEPT_LOGS: usize = 100;
+/// Seconds a script may take when nobody says otherwise.
+const SCRIPT_S: f64 = 30.0;
+
+struct BrowserSession {
+    page: Mutex<Option<Page>>,
+    logs: Arc<Mutex<LogRing>>,
+}
+
+/// See the module's text.
+pub struct BrowserWorker {
+    info: WorkerInfo,
+    browser: AddrSlot<BrowserActor>,
+    compiler: Compiler,
+    sessions: DashMap<String, Arc<BrowserSession>>,
+    /// Ended sessions, oldest first.
+    ended: Mutex<VecDeque<String>>,
+}
+
+impl BrowserWorker {
+    /// A worker on the Chromium behind `browser`.
+    ///
+    /// # Errors
+    /// A page template is broken.
+    pub fn new(server_id: &str, browser: AddrSlot<BrowserActor>) -> Result<Self, CompileError> {
+        Ok(BrowserWorker {
+            info: WorkerInfo {
+                id: format!("{PUBLIC}/{server_id}:{SERVICE_ID}"),
+                name: "Browser Worker".into(),
+                description: "Runs web apps in pages of the server's own browser".into(),
+                supported_types: SUPPORTED_TYPES.map(str::to_owned).to_vec(),
+                workspace: PUBLIC.into(),
+                client: None,
+            },
+            browser,
+            compiler: Compiler::new(None)?,
+            sessions: DashMap::new(),
+            ended: Mutex::default(),
+        })
+    }
+
+    fn session(&self, id: &str) -> Result<Arc<BrowserSession>, ServiceError> {
+        self.sessions
+            .get(id)
+            .map(|session| session.clone())
+            .ok_or_else(|| ServiceError::key(format!("Browser session {id} not found")))
+    }
+
+    fn page(&self, id: &str) -> Result<Page, ServiceError> {
+        let page = self.session(id)?.page.lock().clone();
+        page.ok_or_else(|| ServiceError::key(format!("Browser session {id} not found")))
+    }
+
+    /// A session whose log continues over restarts.
+    fn enter(&self, id: &str) -> Arc<BrowserSession> {
+        self.sessions
+            .entry(id.to_owned())
+            .or_insert_with(|| {
+                Arc::new(BrowserSession {
+                    page: Mutex::new(None),
+                    logs: Arc::new(Mutex::new(LogRing::new())),
+                })
+            })
+            .clone()
+    }
+
+    fn remember(&self, id: &str) {
+        let mut ended = self.ended.lock();
+        ended.retain(|known| known != id);
+        ended.push_back(id.to_owned());
+        if ended.len() > KEPT_LOGS
+            && let Some(oldest) = ended.pop_front()
+            && self
+                .sessions
+                .get(&oldest)
+                .is_some_and(|session| session.page.lock().is_none())
+        {
+            self.sessions.remove(&oldest);
+        }
+    }
+}
+
+/// The address to open. The config travels beside it; only pages that are not ours, and so read
+/// nothing but their query, get it there.
+fn page_address(order: &StartOrder, config: &Json) -> String {
+    if order.app_type == "web-app" {
+        return order.entry_point.clone();
+    }
+    if !order.plain_page || order.manifest.get("inject_auth_params") == Some(&Json::Bool(false)) {
+        return order.page_url.clone();
+    }
+    let keys = ["server_url", "client_id", "workspace", "app_id", "token"];
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(keys.iter().filter_map(|key| Some((key, config[*key].as_str()?))))
+        .finish();
+    format!("{}?{query}", order.page_url)
+}
+
+#[async_trait]
+impl Worker for BrowserWorker {
+    fn info(&self) -> &WorkerInfo {
+        &self.info
+    }
+
+    async fn compile(
+        &self,
+        manifest: JsonMap<String, Json>,
+        files: Vec<AppFile>,
+    ) -> Result<(JsonMap<String, Json>, Vec<AppFile>), ServiceError> {
+        let app_type = manifest
+            .get("type")
+            .and_then(Json::as_str)
+            .unwrap_or_default()
+            .to_owned();
+        self.compiler
+            .compile(&app_type, &manifest, files)
+            .map_err(|error| ServiceError::value(error.to_string()))
+    }
+
+    async fn start(&self, order: StartOrder, notices: Notices) -> Result<Started, ServiceError> {
+        let session = self.enter(&order.session);
+        let config = json!({
+            "server_url": order.server_url,
+            "workspace": order.workspace,
+            "client_id": order.client_id,
+            "app_id": order.app_id,
+            "name": order.manifest.get("name").cloned().unwrap_or_default(),
+            "token": order.token,
+            "env": {
+                "HYPHA_SERVER_URL": order.server_url,
+                "HYPHA_WORKSPACE": order.workspace,
+                "HYPHA_CLIENT_ID": order.client_id,
+                "HYPHA_APP_ID": order.app_id,
+                "HYPHA_TOKEN": order.token,
+            },
+        });
+        let open = OpenPage {
+            request: PageRequest {
+                url: page_address(&order, &config),
+                init: config,
+                session: order.session.clone(),
+                timeout: Duration::from_secs_f64(order.timeout.max(1.0)),
+            },
+            notices,
+            logs: session.logs.clone(),
+        };
+        let opened = self
+            .browser
+            .send(open)
+            .await
+            .map_err(|_| ServiceError::runtime("the browser is restarting"))?;
+        let page = opened.map_err(|error| ServiceError::runtime(error.to_string()))?;
+        *session.page.lock() = Some(page);
+        Ok(Started::default())
+    }
+
+    async fn stop(&self, session: &str) -> Result<(), ServiceError> {
+        let page = match self.session(session) {
+            Ok(found) => found.page.lock().take(),
+            Err(_) => return Ok(()),
+        };
+        if let Some(page) = page {
+            page.close().await;
+        }
+        self.remember(session);
+        Ok(())
+    }
+
+    async fn logs(&self, session: &str, query: &LogQuery) -> Result<Value, ServiceError> {
+        let logs = self.session(session)?.logs.clone();
+        let page = logs
+            .lock()
+            .page(query.kind.as_deref(), query.offset, query.limit);
+        let items: Vec<Value> = page
+            .items
+            .iter()
+            .map(|entry| {
+                Value::Map(map! {
+                    "type" => entry.line.kind.as_str(),
+                    "content" => entry.content(),
+                    "level" => entry.line.level.as_str(),
+                    "ts" => entry.line.ts,
+                    "seq" => entry.seq as i64,
+                })
+            })
+            .collect();
+        Ok(Value::Map(map! {
+            "items" => items,
+            "total" => page.total,
+            "offset" => query.offset,
+            "limit" => query.limit,
+        }))
+    }
+
+    async fn execute(
+        &self,
+        session: &str,
+        script: &str,
+        config: Value,
+        _progress: Option<Callback>,
+    ) -> Result<Value, ServiceError> {
+        let page = self.page(session)?;
+        let seconds = config
+            .get("timeout")
+            .and_then(Value::as_f64)
+            .filter(|seconds| *seconds > 0.0)
+            .unwrap_or(SCRIPT_S);
+        let limit = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(3600));
+        match page.evaluate_within(script, limit).await {
+            Ok(result) => Ok(Value::from_json(result)),
+            Err(error) => Err(ServiceError::new(
+                ErrorClass::Named("WorkerError"),
+                format!("Failed to execute script in session {session}: {error}"),
+            )),
+        }
+    }
+
+    async fn screenshot(&self, session: &str, format: &str) -> Result<Value, ServiceError> {
+        let format = format
+            .parse()
+            .map_err(|error: super::BrowserError| ServiceError::value(error.to_string()))?;
+        let picture = self
+            .page(session)?
+            .screenshot(format)
+            .await
+            .map_err(|error| ServiceError::runtime(error.to_string()))?;
+        Ok(Value::Bin(picture.into()))
+    }
+}

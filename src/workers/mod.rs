@@ -1,0 +1,15 @@
+//! Workers run sessions: the built-in browser, and whatever clients register with the type
+//! `server-app-worker`.
+
+mod actor;
+pub mod browser;
+mod contract;
+mod remote;
+mod table;
+
+pub use actor::WorkerActor;
+pub use contract::{
+    LogQuery, Notice, Notices, SERVICE_TYPE, Started, StartOrder, Worker, WorkerInfo,
+};
+pub use remote::RemoteWorker;
+pub use table::WorkerTable;

@@ -1,0 +1,105 @@
+//! The workers that are there, by id. Shared data: choosing a worker waits for no actor.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use dashmap::DashMap;
+
+use super::contract::{Worker, WorkerInfo};
+
+/// A worker and what the server notes about it.
+struct Entry {
+    worker: Arc<dyn Worker>,
+    disabled: AtomicBool,
+    sessions: AtomicUsize,
+}
+
+/// See the module's text.
+#[derive(Default)]
+pub struct WorkerTable {
+    entries: DashMap<String, Arc<Entry>>,
+}
+
+impl WorkerTable {
+    pub fn add(&self, worker: Arc<dyn Worker>) {
+        let entry = Entry {
+            disabled: AtomicBool::new(false),
+            sessions: AtomicUsize::new(0),
+            worker: worker.clone(),
+        };
+        self.entries
+            .insert(worker.info().id.clone(), Arc::new(entry));
+    }
+
+    pub fn remove(&self, id: &str) -> bool {
+        self.entries.remove(id).is_some()
+    }
+
+    pub fn get(&self, id: &str) -> Option<Arc<dyn Worker>> {
+        self.entries.get(id).map(|entry| entry.worker.clone())
+    }
+
+    pub fn is_disabled(&self, id: &str) -> bool {
+        self.entries
+            .get(id)
+            .is_some_and(|entry| entry.disabled.load(Ordering::Relaxed))
+    }
+
+    /// False when there is no such worker.
+    pub fn set_disabled(&self, id: &str, disabled: bool) -> bool {
+        self.entries
+            .get(id)
+            .map(|entry| entry.disabled.store(disabled, Ordering::Relaxed))
+            .is_some()
+    }
+
+    /// Counts a session that begins (`+1`) or ends (`-1`) on a worker.
+    pub fn count_session(&self, id: &str, begins: bool) {
+        if let Some(entry) = self.entries.get(id) {
+            if begins {
+                entry.sessions.fetch_add(1, Ordering::Relaxed);
+            } else {
+                entry.sessions.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Sessions on a worker.
+    pub fn sessions(&self, id: &str) -> usize {
+        self.entries
+            .get(id)
+            .map_or(0, |entry| entry.sessions.load(Ordering::Relaxed))
+    }
+
+    /// The workers of a workspace, sorted by id.
+    pub fn in_workspace(&self, workspace: &str) -> Vec<WorkerInfo> {
+        let mut infos: Vec<_> = self
+            .entries
+            .iter()
+            .map(|entry| entry.worker.info().clone())
+            .filter(|info| info.workspace == workspace)
+            .collect();
+        infos.sort_by(|a, b| a.id.cmp(&b.id));
+        infos
+    }
+
+    /// All workers, sorted by id.
+    pub fn all(&self) -> Vec<WorkerInfo> {
+        let mut infos: Vec<_> = self
+            .entries
+            .iter()
+            .map(|entry| entry.worker.info().clone())
+            .collect();
+        infos.sort_by(|a, b| a.id.cmp(&b.id));
+        infos
+    }
+
+    /// Ids of the workers that a client runs.
+    pub fn of_client(&self, address: &str) -> Vec<String> {
+        self.entries
+            .iter()
+            .filter(|entry| entry.worker.info().client.as_deref() == Some(address))
+            .map(|entry| entry.key().clone())
+            .collect()
+    }
+}
