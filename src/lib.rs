@@ -1,6 +1,6 @@
 //! Rhizome: a Hypha server on a supervised actor system. ARCHITECTURE.md is the map of its rooms.
 
-//apps
+pub mod apps;
 pub mod artifacts;
 pub mod cli;
 pub mod config;
@@ -13,5 +13,5 @@ pub mod router;
 pub mod store;
 pub mod supervision;
 pub mod wire;
-//workers
+pub mod workers;
 pub mod workspace;

@@ -1,5 +1,7 @@
 //! HTTP: the routes by subject, and the server that carries them and the WebSocket endpoint.
 
+mod admin;
+mod apps;
 mod assets;
 mod caller;
 mod error;
@@ -57,5 +59,7 @@ fn routes(config: &mut ServiceConfig) {
         .route("/ws", web::get().to(gateway::upgrade))
         .service(web::scope("/health").configure(health::routes))
         .service(web::scope("/assets").configure(assets::routes))
+        .service(web::scope("/admin").configure(admin::routes))
+        .configure(apps::routes)
         .default_service(web::to(error::no_route));
 }

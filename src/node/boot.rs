@@ -8,7 +8,10 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-use super::{Node, NodeActor, NodeError};
+use super::{Browser, Node, NodeActor, NodeError};
+use crate::apps::store::AppStore;
+use crate::apps::{Controller, Host, WorkspacesActor};
+use crate::artifacts::FolderBlobs;
 use crate::config::Config;
 use crate::gateway::{Gateway, WatchdogActor};
 use crate::identity::{Revocations, Tokens, TokensConfig, readable_id};
@@ -19,7 +22,13 @@ use crate::supervision::{
     AddrSlot, ChildSpec, ExitSlot, ExitWatch, KillHandle, OnExhausted, SharedClock, SystemClock,
     start_here,
 };
-use crate::workspace::{Directory, DirectoryParts, ManagerService};
+use crate::workers::browser::{BrowserActor, BrowserService, BrowserSettings, BrowserWorker};
+use crate::workspace::{Directory, DirectoryParts, ManagerService, PUBLIC};
+
+/// How long Chromium may take to close.
+const BROWSER_STOP: Duration = Duration::from_secs(8);
+/// How long all apps may take to stop.
+const APPS_STOP: Duration = Duration::from_secs(16);
 
 pub(super) type ChildSpecs = Vec<ChildSpec>;
 
@@ -47,8 +56,10 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
     })?;
     peer.offer("*", ManagerService::new(directory.clone()));
     let gateway = Gateway::new(router, peer, directory.clone(), config.limits.gateway());
+    let (apps, browser) = build_apps(&config, &store, &directory, &clock)?;
     Ok(Arc::new(Node {
-        //APPS
+        apps,
+        browser,
         config,
         clock,
         directory,
@@ -56,6 +67,40 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
         tree: OnceLock::new(),
         ready: AtomicBool::new(false),
     }))
+}
+
+/// The apps room with its store and workers; none when apps are switched off.
+fn build_apps(
+    config: &Config,
+    store: &Store,
+    directory: &Arc<Directory>,
+    clock: &SharedClock,
+) -> Result<(Option<Arc<Host>>, Option<Browser>), NodeError> {
+    if !config.apps.enabled {
+        return Ok((None, None));
+    }
+    let data = &config.server.data_dir;
+    let blobs = Arc::new(FolderBlobs::open(&data.join("blobs"))?);
+    let apps = Arc::new(AppStore::open(store.clone(), blobs, clock.clone())?);
+    let host = Host::new(directory.clone(), apps, clock.clone(), config.server.local_url());
+    directory.attach_apps(host.clone());
+    directory.offer(PUBLIC, Controller::new(host.clone()))?;
+    if !config.apps.browser {
+        return Ok((Some(host), None));
+    }
+    let slot = AddrSlot::new();
+    let worker = Arc::new(BrowserWorker::new(directory.router.server_id(), slot.clone())?);
+    host.workers.add(worker.clone());
+    directory.offer(PUBLIC, BrowserService::new(worker))?;
+    let chromium = config.apps.chromium.as_str();
+    let settings = BrowserSettings {
+        executable: (!chromium.is_empty()).then(|| chromium.into()),
+        no_sandbox: config.apps.no_sandbox.then_some(true),
+        profile_dir: data.join("browser"),
+        max_sessions: config.apps.max_browser_sessions,
+        ..BrowserSettings::default()
+    };
+    Ok((Some(host), Some(Browser { slot, settings })))
 }
 
 fn make_folder(path: &Path) -> Result<(), NodeError> {
@@ -150,7 +195,22 @@ fn child_specs(node: &Arc<Node>) -> ChildSpecs {
         },
     )
     .on_exhausted(OnExhausted::KeepTrying);
-    vec![watchdog]
+    let mut specs = vec![watchdog];
+    if let Some(browser) = &node.browser {
+        let (settings, clock) = (browser.settings.clone(), node.clock.clone());
+        let spec = ChildSpec::observed("browser", "browser", &browser.slot, move |args, _| {
+            BrowserActor::new(settings.clone(), clock.clone(), args.exit)
+        });
+        specs.push(spec.on_exhausted(OnExhausted::KeepTrying).shutdown(BROWSER_STOP));
+    }
+    if let Some(host) = &node.apps {
+        let shared = host.clone();
+        let spec = ChildSpec::observed("workspaces", "workspaces", &host.workspaces, move |args, _| {
+            WorkspacesActor::new(shared.clone(), args.exit)
+        });
+        specs.push(spec.on_exhausted(OnExhausted::KeepTrying).shutdown(APPS_STOP));
+    }
+    specs
 }
 
 /// Stops the tree in order, at most within the given time.

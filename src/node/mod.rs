@@ -14,12 +14,17 @@ use thiserror::Error;
 
 pub use actor::NodeActor;
 
+use crate::apps::Host;
+use crate::apps::store::AppStoreError;
+use crate::artifacts::BlobError;
 use crate::config::{Config, ConfigError};
 use crate::gateway::Gateway;
 use crate::http;
 use crate::identity::RootTokenError;
 use crate::store::StoreError;
-use crate::supervision::{SharedClock, Stop};
+use crate::supervision::{AddrSlot, SharedClock, Stop};
+use crate::peer::ServiceError;
+use crate::workers::browser::{BrowserActor, BrowserSettings, CompileError};
 use crate::workspace::Directory;
 
 /// How long the tree may take to stop.
@@ -48,8 +53,22 @@ pub enum NodeError {
     },
     #[error("the server ended: {0}")]
     Server(std::io::Error),
+    #[error(transparent)]
+    Apps(#[from] AppStoreError),
+    #[error(transparent)]
+    Blobs(#[from] BlobError),
+    #[error("a page template is broken: {0}")]
+    Template(#[from] CompileError),
+    #[error("the server's own services cannot be offered: {0}")]
+    Service(#[from] ServiceError),
     #[error("the node failed: {0}")]
     Tree(String),
+}
+
+/// The browser's place in the tree.
+pub(crate) struct Browser {
+    slot: AddrSlot<BrowserActor>,
+    settings: BrowserSettings,
 }
 
 /// What the rooms of a running node share.
@@ -58,7 +77,8 @@ pub struct Node {
     pub clock: SharedClock,
     pub directory: Arc<Directory>,
     pub gateway: Arc<Gateway>,
-    //APPS
+    pub apps: Option<Arc<Host>>,
+    browser: Option<Browser>,
     pub tree: OnceLock<Addr<NodeActor>>,
     ready: AtomicBool,
 }
@@ -81,7 +101,9 @@ pub async fn serve(config: Config) -> Result<(), NodeError> {
     let server = http::listen(node.clone())?;
     let handle = server.handle();
     let serving = actix_web::rt::spawn(server);
-    //APPS RESUME
+    if let Some(apps) = &node.apps {
+        apps.resume();
+    }
     node.ready.store(true, Ordering::Release);
     tracing::info!(url = node.config.server.base_url(), "ready");
 

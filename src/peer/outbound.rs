@@ -181,18 +181,24 @@ impl Peer {
         }
     }
 
-    /// Calls a function that `owner` passed as an argument, without waiting for an answer.
-    /// Functions of anybody else are not called: the server's identity opens doors.
-    pub fn notify(&self, owner: &Arc<Client>, function: &RemoteFunction, args: Vec<Value>) {
+    /// Calls a function that `owner` passed as an argument, without waiting for an answer. It
+    /// must come from the address that the owner called. Functions of anybody else are not
+    /// called: the server's identity opens doors.
+    pub fn notify(
+        &self,
+        from: &str,
+        owner: &Arc<Client>,
+        function: &RemoteFunction,
+        args: Vec<Value>,
+    ) {
         let mut function = function.clone();
         function.resolve_target(&owner.workspace);
         if function.target != *owner.address {
             tracing::debug!(target = function.target, "a callback of a third party is not called");
             return;
         }
-        let from = self.manager_address();
         let header = self.header(
-            &from,
+            from,
             owner,
             &function.method,
             &CallOptions::default(),

@@ -76,6 +76,11 @@ impl Map {
         self.0.iter().map(|(k, _)| k.as_str())
     }
 
+    /// The values in order, to change.
+    pub fn values_mut(&mut self) -> impl ExactSizeIterator<Item = &mut Value> {
+        self.0.iter_mut().map(|(_, v)| v)
+    }
+
     /// The values in order.
     pub fn values(&self) -> impl ExactSizeIterator<Item = &Value> + DoubleEndedIterator {
         self.0.iter().map(|(_, v)| v)

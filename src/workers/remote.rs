@@ -288,7 +288,7 @@ fn documented_logs(answer: Value, query: &LogQuery) -> Value {
         Value::Map(kinds) => kinds
             .iter()
             .flat_map(|(kind, lines)| {
-                let lines = lines.as_array().cloned().unwrap_or_else(|| vec![lines.clone()]);
+                let lines = lines.as_array().map_or_else(|| vec![lines.clone()], <[Value]>::to_vec);
                 lines
                     .into_iter()
                     .map(|line| entry(kind, &line))

@@ -329,6 +329,9 @@ impl Directory {
                 record.id()
             )));
         };
+        for value in service.values_mut() {
+            complete_targets(value, &record.workspace);
+        }
         service.insert("id", record.id());
         let url = format!(
             "{}/{}/services/{}:{}",
@@ -348,6 +351,29 @@ impl Directory {
             }
         }
         Ok(service)
+    }
+}
+
+/// Gives the functions of a service their provider's workspace. A bare client id would be
+/// completed by the receiver with the workspace of whoever relays it, which is the manager.
+fn complete_targets(value: &mut Value, workspace: &str) {
+    match value {
+        Value::Array(items) => {
+            for item in items {
+                complete_targets(item, workspace);
+            }
+        }
+        Value::Map(map) => {
+            if let Some(Value::Str(target)) = map.get_mut("_rtarget")
+                && !target.contains('/')
+            {
+                *target = format!("{workspace}/{target}");
+            }
+            for inner in map.values_mut() {
+                complete_targets(inner, workspace);
+            }
+        }
+        _ => {}
     }
 }
 

@@ -10,6 +10,7 @@ mod listing;
 mod lookup;
 mod manager;
 mod membership;
+mod offering;
 mod record;
 mod registering;
 mod registry;

@@ -169,12 +169,8 @@ impl Controller {
         let entry = self.session(args, context, Level::ReadWrite, "Session not found")?;
         let worker = self.worker_of(&entry)?;
         let progress = self.progress(args, context);
-        let done = worker.execute(
-            &entry.worker_session(),
-            args.str("script")?,
-            args.get("config").clone(),
-            Some(progress),
-        );
+        let (session, config) = (entry.worker_session(), args.get("config").clone());
+        let done = worker.execute(&session, args.str("script")?, config, Some(progress));
         Ok(done.await?.into())
     }
 

@@ -75,8 +75,8 @@ impl Controller {
         let (Ok(function), Some(client)) = (function, context.client.clone()) else {
             return super::start::no_progress();
         };
-        let peer = self.host.directory.peer.clone();
-        Arc::new(move |values| peer.notify(&client, &function, values))
+        let (peer, from) = (self.host.directory.peer.clone(), context.to.clone());
+        Arc::new(move |values| peer.notify(&from, &client, &function, values))
     }
 }
 

@@ -1,0 +1,320 @@
+//! Installing and removing apps (server-apps.md 1.1, 1.4): stage, trial start, commit.
+//!
+//! Until the commit nothing that is installed changes: a new version that does not start leaves
+//! the old one as it was.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use serde_json::{Map as JsonMap, Value as Json, json};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::files::{AppFile, FileError, normalise_files};
+use super::host::Host;
+use super::ids::AppId;
+use super::manifest::{Manifest, ManifestError, given_manifest};
+use super::progress::{Progress, Step};
+use super::source::{Outcome, SourceError, resolve_source};
+use super::source_hash::{SourceHashMismatch, source_hash, verified_source_hash};
+use super::start::{StartRequest, manifest_services};
+use super::startup::StartupConfig;
+use super::store::{StageRequest, VersionSelector};
+use crate::identity::{Level, UserInfo};
+use crate::peer::{CallContext, Callback, ErrorClass, ServiceError};
+use crate::wire::Value;
+
+type Fields = JsonMap<String, Json>;
+
+/// One install, overwrite or removal of an app at a time.
+#[derive(Default)]
+pub(super) struct InstallLocks(DashMap<String, Arc<Mutex<()>>>);
+
+impl InstallLocks {
+    async fn take(&self, workspace: &str, app: &str) -> OwnedMutexGuard<()> {
+        let lock = self
+            .0
+            .entry(format!("{workspace}/{app}"))
+            .or_default()
+            .clone();
+        lock.lock_owned().await
+    }
+
+    /// Drops the locks that nobody holds.
+    fn tidy(&self) {
+        self.0.retain(|_, lock| Arc::strong_count(lock) > 1);
+    }
+}
+
+/// The arguments of `install`; permission was checked.
+pub struct InstallRequest {
+    pub workspace: String,
+    pub app: Option<String>,
+    pub source: Option<String>,
+    pub manifest: Option<Fields>,
+    pub config: Option<Fields>,
+    pub files: Value,
+    pub startup: StartupConfig,
+    pub overwrite: bool,
+    pub stage: bool,
+    pub version: Option<String>,
+    pub worker_id: Option<String>,
+    pub worker_mode: Option<String>,
+    /// `workspace/alias` of an app to copy.
+    pub artifact: Option<String>,
+    pub progress: Callback,
+}
+
+macro_rules! classed {
+    ($($error:ty),*) => {$(
+        impl From<$error> for ServiceError {
+            fn from(error: $error) -> Self {
+                ServiceError::new(ErrorClass::Named(error.class()), error.to_string())
+            }
+        }
+    )*};
+}
+classed!(FileError, ManifestError, SourceError, SourceHashMismatch);
+
+/// An app that is ready to be staged.
+struct Prepared {
+    manifest: Manifest,
+    files: Vec<AppFile>,
+}
+
+fn tell(progress: &Callback, step: Step<'_>) {
+    progress(vec![Progress::from(step).to_value()]);
+}
+
+impl Host {
+    /// Installs an app; its committed manifest.
+    ///
+    /// # Errors
+    /// The table of server-apps.md 1.1.
+    pub async fn install(
+        &self,
+        request: InstallRequest,
+        context: &CallContext,
+    ) -> Result<Manifest, ServiceError> {
+        let app = match &request.app {
+            Some(given) => AppId::new(given)?,
+            None => AppId::generate(),
+        };
+        if request.artifact.is_some() {
+            return Err(ServiceError::value(
+                "copying an app by artifact_id is not supported yet; pass source or files",
+            ));
+        }
+        let _one_at_a_time = self.installs.take(&request.workspace, app.as_str()).await;
+        let installed = self.install_locked(&request, app.as_str(), context).await;
+        self.installs.tidy();
+        installed
+    }
+
+    async fn install_locked(
+        &self,
+        request: &InstallRequest,
+        app: &str,
+        context: &CallContext,
+    ) -> Result<Manifest, ServiceError> {
+        // Told before the work of compiling and starting.
+        if !request.overwrite && self.store.exists(&request.workspace, app).await? {
+            return Err(super::store::AppStoreError::Exists(app.to_owned()).into());
+        }
+        tell(&request.progress, Step::ParsingManifest);
+        let prepared = self.prepare(request, app, context).await?;
+        tell(&request.progress, Step::CreatingArtifact);
+        for file in &prepared.files {
+            tell(&request.progress, Step::UploadingFile { path: &file.path });
+        }
+        let manifest = prepared.manifest;
+        self.store
+            .stage(StageRequest {
+                workspace: request.workspace.clone(),
+                app: app.to_owned(),
+                manifest: manifest.fields().clone(),
+                files: prepared.files,
+                created_by: context.user.effective_id().to_owned(),
+                overwrite: request.overwrite,
+                trial: !request.stage,
+            })
+            .await?;
+        if request.stage {
+            return Ok(manifest);
+        }
+        match self.try_and_commit(request, app, manifest, context).await {
+            Ok(manifest) => {
+                tell(&request.progress, Step::InstallComplete);
+                Ok(manifest)
+            }
+            Err(error) => {
+                tell(&request.progress, Step::CleaningUp);
+                self.store.abandon(&request.workspace, app).await?;
+                let message = format!("Failed to install app '{app}': {}", error.message);
+                Err(ServiceError::new(error.class, message))
+            }
+        }
+    }
+
+    /// Resolves the source, has it compiled and completes the manifest.
+    async fn prepare(
+        &self,
+        request: &InstallRequest,
+        app: &str,
+        context: &CallContext,
+    ) -> Result<Prepared, ServiceError> {
+        let mut given = given_manifest(request.manifest.clone(), request.config.clone())?;
+        if let Some(fields) = &mut given {
+            // Whose rights an app runs with is the server's to say.
+            fields.remove("startup_context");
+        }
+        let files = normalise_files(&request.files)?;
+        let hash = match request.source.as_deref() {
+            Some(source) => {
+                let claimed = given.as_ref().and_then(|fields| fields.get("source_hash"));
+                Some(verified(source, claimed)?)
+            }
+            None => None,
+        };
+        let resolved = match resolve_source(request.source.as_deref(), given, files)? {
+            Outcome::Ready(resolved) => resolved,
+            Outcome::Download(download) => {
+                return Err(ServiceError::value(format!(
+                    "installing from a URL is not supported yet: {}; pass the source itself",
+                    download.url
+                )));
+            }
+        };
+        let checked = Manifest::checked(resolved.manifest)?;
+        let app_type = checked.app_type().unwrap_or_default().to_owned();
+        let worker = self
+            .choose_worker(
+                &request.workspace,
+                &app_type,
+                request.worker_id.as_deref(),
+                request.worker_mode.as_deref(),
+                app,
+            )
+            .await
+            .map_err(|error| for_app_type(error, &app_type))?;
+        let id = worker.info().id.clone();
+        tell(&request.progress, Step::Compiling { worker: &id });
+        let (fields, files) = worker
+            .compile(checked.into_fields(), resolved.files)
+            .await
+            .map_err(|error| {
+                ServiceError::plain(format!("Worker compilation failed: {}", error.message))
+            })?;
+        let mut manifest = Manifest::checked(fields)?;
+        let startup = manifest
+            .startup_config()?
+            .overridden_by(request.startup.clone());
+        // Contradictions are told now, not at the first start.
+        startup.plan(&manifest)?;
+        manifest.set("id", app);
+        manifest.set("startup_config", startup.to_json());
+        manifest.set("startup_context", startup_context(request, context));
+        if let Some(hash) = hash {
+            manifest.set("source_hash", hash);
+        }
+        Ok(Prepared { manifest, files })
+    }
+
+    /// Starts the staged app for a trial, notes its services, and commits it.
+    async fn try_and_commit(
+        &self,
+        request: &InstallRequest,
+        app: &str,
+        mut manifest: Manifest,
+        context: &CallContext,
+    ) -> Result<Manifest, ServiceError> {
+        tell(&request.progress, Step::Committing);
+        let workspace = &request.workspace;
+        let trial = StartRequest {
+            workspace: workspace.clone(),
+            app: app.to_owned(),
+            selector: VersionSelector::Stage,
+            startup: StartupConfig::default(),
+            worker_id: request.worker_id.clone(),
+            worker_mode: request.worker_mode.clone(),
+            progress: request.progress.clone(),
+            trial: true,
+        };
+        let record = self.start(trial, context).await?;
+        let session = record.get_str("id").map(str::to_owned);
+        self.end_sessions(workspace, app, session, "trial start done")
+            .await?;
+        let services = manifest_services(&record);
+        let names: Vec<Json> = services.iter().map(|service| service["id"].clone()).collect();
+        manifest.set_services(services);
+        manifest.set("service_ids", names);
+        let committed = manifest.committed();
+        self.store
+            .commit(
+                workspace,
+                app,
+                committed.fields().clone(),
+                request.version.clone(),
+            )
+            .await?;
+        // Sessions of the version that was replaced would go on answering.
+        self.end_sessions(workspace, app, None, "a new version was installed")
+            .await?;
+        Ok(committed)
+    }
+
+    /// Removes an app, or its stage when it has one beside a committed version.
+    ///
+    /// # Errors
+    /// There is no such app.
+    pub async fn uninstall(&self, workspace: &str, app: &str) -> Result<(), ServiceError> {
+        let _one_at_a_time = self.installs.take(workspace, app).await;
+        if self.store.uninstall(workspace, app).await? {
+            self.remove_app(workspace, app).await?;
+        }
+        Ok(())
+    }
+
+    /// The committed manifests of a workspace's apps.
+    ///
+    /// # Errors
+    /// The user may not read the workspace, or the store failed.
+    pub async fn list_apps(
+        &self,
+        workspace: &str,
+        user: &UserInfo,
+    ) -> Result<Vec<Json>, ServiceError> {
+        self.directory.require(user, workspace, Level::Read)?;
+        let apps = self.store.list(workspace).await?;
+        let mut listed = Vec::with_capacity(apps.len());
+        for app in apps {
+            let mut manifest = app.manifest;
+            manifest.set("id", app.alias.as_str());
+            manifest.set("disabled", self.store.is_disabled(workspace, &app.alias)?);
+            listed.push(Json::Object(manifest.into_fields()));
+        }
+        Ok(listed)
+    }
+}
+
+fn verified(source: &str, claimed: Option<&Json>) -> Result<String, ServiceError> {
+    match claimed.and_then(Json::as_str) {
+        Some(claimed) if !claimed.is_empty() => Ok(verified_source_hash(source, Some(claimed))?),
+        _ => Ok(source_hash(source)),
+    }
+}
+
+/// Installs name the type as the reference's install does.
+fn for_app_type(error: ServiceError, app_type: &str) -> ServiceError {
+    if error.message.starts_with("No server app worker found") {
+        let message = format!("No server app worker found for app type: {app_type}");
+        return ServiceError::new(error.class, message);
+    }
+    error
+}
+
+/// Whose rights lazy starts and daemons get.
+fn startup_context(request: &InstallRequest, context: &CallContext) -> Json {
+    let mut user = (*context.user).clone();
+    user.scope.client_id = None;
+    json!({ "ws": request.workspace, "user": user.to_value().to_json() })
+}

@@ -1,0 +1,275 @@
+//! Installed apps in the store: versions, a stage, files by content.
+//!
+//! An app is an artifact of type `application` (artifacts.md 2). All files of a version are
+//! written before the one batch that makes them visible, so a crash leaves the old version or the
+//! new one. A trial install that was not committed is forgotten at the next start.
+
+mod error;
+mod model;
+mod ops;
+mod read;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+pub use error::AppStoreError;
+pub use model::{AppListing, AppVersion, StageRequest, VersionSelector};
+
+use crate::artifacts::BlobStore;
+use crate::store::{Store, Tree};
+use crate::supervision::SharedClock;
+use model::{Artifact, FileEntry, Ops, key};
+
+type Fields = serde_json::Map<String, serde_json::Value>;
+
+/// See the module's text. Cheap to clone.
+#[derive(Clone)]
+pub struct AppStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    blobs: Arc<dyn BlobStore>,
+    clock: SharedClock,
+    artifacts: Tree<Artifact>,
+    /// Manifests of committed versions.
+    manifests: Tree<Fields>,
+    files: Tree<FileEntry>,
+    ops: Tree<Ops>,
+    /// Held while a record is read, changed and written.
+    writing: Mutex<()>,
+}
+
+impl AppStore {
+    /// Opens the trees and forgets trial installs that a crash left behind.
+    ///
+    /// # Errors
+    /// The store cannot be read or written.
+    pub fn open(
+        store: Store,
+        blobs: Arc<dyn BlobStore>,
+        clock: SharedClock,
+    ) -> Result<Self, AppStoreError> {
+        let opened = AppStore {
+            inner: Arc::new(Inner {
+                artifacts: store.tree("artifacts")?,
+                manifests: store.tree("artifact_versions")?,
+                files: store.tree("files")?,
+                ops: store.tree("apps_ops")?,
+                writing: Mutex::new(()),
+                store,
+                blobs,
+                clock,
+            }),
+        };
+        opened.inner.forget_trials()?;
+        Ok(opened)
+    }
+
+    /// Runs blocking work on the store away from the caller's thread.
+    async fn blocking<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<R, AppStoreError> + Send + 'static,
+    ) -> Result<R, AppStoreError> {
+        let inner = self.inner.clone();
+        tokio::task::spawn_blocking(move || work(&inner))
+            .await
+            .map_err(|error| AppStoreError::Failed(error.to_string()))?
+    }
+
+    async fn durable(&self) -> Result<(), AppStoreError> {
+        Ok(self.inner.store.durable().await?)
+    }
+
+    /// Puts an app on the stage: its files are stored, and nothing that is committed changes.
+    ///
+    /// # Errors
+    /// The id is taken, or the store failed.
+    pub async fn stage(&self, request: StageRequest) -> Result<(), AppStoreError> {
+        let mut entries = Vec::with_capacity(request.files.len());
+        for file in &request.files {
+            let blob = self.inner.blobs.put(file.content.clone()).await?;
+            entries.push((file.path.clone(), blob, file.content.len() as u64));
+        }
+        self.blocking(move |inner| inner.stage(request, entries)).await?;
+        self.durable().await
+    }
+
+    /// Makes the staged version the current one; durable when it returns.
+    ///
+    /// # Errors
+    /// Nothing is staged, or the store failed.
+    pub async fn commit(
+        &self,
+        workspace: &str,
+        app: &str,
+        manifest: Fields,
+        label: Option<String>,
+    ) -> Result<(), AppStoreError> {
+        let key = key(workspace, app);
+        self.blocking(move |inner| inner.commit(&key, manifest, label))
+            .await?;
+        self.durable().await
+    }
+
+    /// Drops what is staged. An app that was never committed goes with it.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn abandon(&self, workspace: &str, app: &str) -> Result<(), AppStoreError> {
+        let key = key(workspace, app);
+        self.blocking(move |inner| inner.abandon(&key)).await?;
+        self.durable().await
+    }
+
+    /// Removes an app, or only its stage when it has both (server-apps.md 1.4). True when the app
+    /// is gone.
+    ///
+    /// # Errors
+    /// There is no such app, or the store failed.
+    pub async fn uninstall(&self, workspace: &str, app: &str) -> Result<bool, AppStoreError> {
+        let key = key(workspace, app);
+        let name = format!("{workspace}/{app}");
+        let gone = self.blocking(move |inner| inner.uninstall(&key, &name)).await?;
+        self.durable().await?;
+        Ok(gone)
+    }
+
+    /// Removes all apps of a workspace.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn remove_workspace(&self, workspace: &str) -> Result<(), AppStoreError> {
+        let prefix = key(workspace, "");
+        self.blocking(move |inner| inner.remove_all(&prefix)).await?;
+        self.durable().await
+    }
+
+    /// Updates the services in the manifest of the current version, when they differ.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn set_services(
+        &self,
+        workspace: &str,
+        app: &str,
+        services: Vec<serde_json::Value>,
+    ) -> Result<(), AppStoreError> {
+        let key = key(workspace, app);
+        self.blocking(move |inner| inner.set_services(&key, services))
+            .await
+    }
+
+    /// Workspace and id of every committed app.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn installed(&self) -> Result<Vec<(String, String)>, AppStoreError> {
+        self.blocking(Inner::installed).await
+    }
+
+    /// The committed apps of a workspace.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn list(&self, workspace: &str) -> Result<Vec<AppListing>, AppStoreError> {
+        let prefix = key(workspace, "");
+        self.blocking(move |inner| inner.list(&prefix)).await
+    }
+
+    /// Whether an app of this id was committed.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn exists(&self, workspace: &str, app: &str) -> Result<bool, AppStoreError> {
+        let key = key(workspace, app);
+        self.blocking(move |inner| inner.exists(&key)).await
+    }
+
+    /// One version of an app.
+    ///
+    /// # Errors
+    /// There is no such app or version.
+    pub async fn version(
+        &self,
+        workspace: &str,
+        app: &str,
+        selector: &VersionSelector,
+    ) -> Result<AppVersion, AppStoreError> {
+        let (key, name) = (key(workspace, app), format!("{workspace}/{app}"));
+        let selector = selector.clone();
+        self.blocking(move |inner| inner.version(&key, &name, &selector))
+            .await
+    }
+
+    /// The artifact record of an app, as `get_app_info` returns it.
+    ///
+    /// # Errors
+    /// There is no such app or version.
+    pub async fn record(
+        &self,
+        workspace: &str,
+        app: &str,
+        selector: &VersionSelector,
+    ) -> Result<serde_json::Value, AppStoreError> {
+        let (key, name) = (key(workspace, app), format!("{workspace}/{app}"));
+        let selector = selector.clone();
+        self.blocking(move |inner| inner.record(&key, &name, &selector))
+            .await
+    }
+
+    /// A file of one version.
+    ///
+    /// # Errors
+    /// There is no such app, version or file.
+    pub async fn file(
+        &self,
+        workspace: &str,
+        app: &str,
+        label: &str,
+        path: &str,
+    ) -> Result<Bytes, AppStoreError> {
+        let (key, name) = (key(workspace, app), format!("{workspace}/{app}"));
+        let (label, path) = (label.to_owned(), path.to_owned());
+        let blob = self
+            .blocking(move |inner| inner.blob_of(&key, &name, &label, &path))
+            .await?;
+        Ok(self.inner.blobs.get(&blob).await?)
+    }
+
+    /// Whether an app is switched off.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn is_disabled(&self, workspace: &str, app: &str) -> Result<bool, AppStoreError> {
+        let ops = self.inner.ops.get(&key(workspace, app))?;
+        Ok(ops.is_some_and(|ops| ops.disabled))
+    }
+
+    /// Removes files that no version refers to; returns how many. Young ones stay: an install
+    /// under way has stored them and not yet referred to them.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn collect_garbage(&self) -> Result<usize, AppStoreError> {
+        let used = self.blocking(Inner::used_blobs).await?;
+        let mut removed = 0;
+        for blob in self.inner.blobs.ids().await? {
+            let stat = self.inner.blobs.stat(&blob).await?;
+            let old = stat.is_some_and(|stat| {
+                let age = self.inner.clock.unix() - model::unix(stat.put_at);
+                age > model::YOUNG_S
+            });
+            if old && !used.contains(&blob) && self.inner.blobs.remove(&blob).await? {
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+#[cfg(test)]
+mod tests;

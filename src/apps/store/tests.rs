@@ -1,0 +1,144 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::json;
+
+use super::*;
+use crate::apps::files::AppFile;
+use crate::artifacts::FolderBlobs;
+use crate::store::testing::TempDir;
+use crate::supervision::ManualClock;
+
+struct Fixture {
+    apps: AppStore,
+    _dir: TempDir,
+}
+
+fn open(dir: &TempDir) -> AppStore {
+    let store = Store::open(&dir.path().join("store")).unwrap();
+    let blobs = FolderBlobs::open(&dir.path().join("blobs")).unwrap();
+    let clock = ManualClock::at(1_000_000.0).shared();
+    AppStore::open(store, Arc::new(blobs), clock).unwrap()
+}
+
+fn fixture() -> Fixture {
+    let dir = TempDir::new();
+    Fixture { apps: open(&dir), _dir: dir }
+}
+
+fn fields(name: &str) -> Fields {
+    json!({ "name": name, "type": "test" }).as_object().unwrap().clone()
+}
+
+fn request(app: &str, content: &str, overwrite: bool) -> StageRequest {
+    StageRequest {
+        workspace: "ws".into(),
+        app: app.into(),
+        manifest: fields(content),
+        files: vec![AppFile {
+            path: "main.js".into(),
+            content: Bytes::copy_from_slice(content.as_bytes()),
+        }],
+        created_by: "ann".into(),
+        overwrite,
+        trial: true,
+    }
+}
+
+async fn install(apps: &AppStore, app: &str, content: &str) {
+    apps.stage(request(app, content, true)).await.unwrap();
+    apps.commit("ws", app, fields(content), None).await.unwrap();
+}
+
+async fn content(apps: &AppStore, app: &str, label: &str) -> Result<Bytes, AppStoreError> {
+    apps.file("ws", app, label, "main.js").await
+}
+
+#[tokio::test]
+async fn a_stage_is_visible_to_nobody_until_it_is_committed() {
+    let it = fixture();
+    it.apps.stage(request("calc", "one", false)).await.unwrap();
+    assert!(it.apps.list("ws").await.unwrap().is_empty());
+    assert_eq!(content(&it.apps, "calc", "stage").await.unwrap(), "one");
+    it.apps.commit("ws", "calc", fields("one"), None).await.unwrap();
+    assert_eq!(it.apps.list("ws").await.unwrap()[0].alias, "calc");
+    assert_eq!(content(&it.apps, "calc", "v0").await.unwrap(), "one");
+    assert!(it.apps.list("w").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_failed_overwrite_leaves_the_old_version() {
+    let it = fixture();
+    install(&it.apps, "calc", "one").await;
+    let taken = it.apps.stage(request("calc", "two", false)).await;
+    assert!(matches!(taken, Err(AppStoreError::Exists(_))));
+    it.apps.stage(request("calc", "two", true)).await.unwrap();
+    it.apps.abandon("ws", "calc").await.unwrap();
+    assert_eq!(content(&it.apps, "calc", "v0").await.unwrap(), "one");
+    let current = it.apps.version("ws", "calc", &VersionSelector::Current).await.unwrap();
+    assert_eq!((current.label.as_str(), current.manifest.name()), ("v0", Some("one")));
+}
+
+#[tokio::test]
+async fn versions_follow_each_other_and_stay_readable() {
+    let it = fixture();
+    install(&it.apps, "calc", "one").await;
+    install(&it.apps, "calc", "two").await;
+    assert_eq!(content(&it.apps, "calc", "v0").await.unwrap(), "one");
+    assert_eq!(content(&it.apps, "calc", "v1").await.unwrap(), "two");
+    let record = it.apps.record("ws", "calc", &VersionSelector::Current).await.unwrap();
+    assert_eq!(record["id"], "ws/calc");
+    assert_eq!(record["versions"].as_array().unwrap().len(), 2);
+    let missing = it.apps.version("ws", "calc", &VersionSelector::Label("v9".into())).await;
+    assert!(matches!(missing, Err(AppStoreError::NoVersion { .. })));
+}
+
+#[tokio::test]
+async fn a_label_used_again_replaces_its_version() {
+    let it = fixture();
+    for content in ["one", "two"] {
+        it.apps.stage(request("calc", content, true)).await.unwrap();
+        it.apps.commit("ws", "calc", fields(content), Some("1.0".into())).await.unwrap();
+    }
+    assert_eq!(content(&it.apps, "calc", "1.0").await.unwrap(), "two");
+    let record = it.apps.record("ws", "calc", &VersionSelector::Current).await.unwrap();
+    assert_eq!(record["versions"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn uninstalling_drops_the_stage_first() {
+    let it = fixture();
+    install(&it.apps, "calc", "one").await;
+    it.apps.stage(request("calc", "two", true)).await.unwrap();
+    assert!(!it.apps.uninstall("ws", "calc").await.unwrap());
+    assert!(it.apps.exists("ws", "calc").await.unwrap());
+    assert!(it.apps.uninstall("ws", "calc").await.unwrap());
+    assert!(matches!(it.apps.uninstall("ws", "calc").await, Err(AppStoreError::NotFound(_))));
+    assert!(content(&it.apps, "calc", "v0").await.is_err());
+}
+
+#[tokio::test]
+async fn unfinished_installs_are_forgotten_when_the_store_opens() {
+    let dir = TempDir::new();
+    {
+        let apps = open(&dir);
+        install(&apps, "old", "one").await;
+        apps.stage(request("old", "two", true)).await.unwrap();
+        apps.stage(request("new", "one", false)).await.unwrap();
+    }
+    let apps = open(&dir);
+    assert_eq!(apps.installed().await.unwrap(), [("ws".to_owned(), "old".to_owned())]);
+    let stage = apps.version("ws", "old", &VersionSelector::Stage).await;
+    assert!(matches!(stage, Err(AppStoreError::NotStaged)));
+    assert_eq!(content(&apps, "old", "v0").await.unwrap(), "one");
+    apps.stage(request("new", "again", false)).await.unwrap();
+}
+
+#[tokio::test]
+async fn files_of_dropped_versions_are_collected_once_they_are_old() {
+    let it = fixture();
+    install(&it.apps, "calc", "one").await;
+    it.apps.uninstall("ws", "calc").await.unwrap();
+    // The fixture's clock stands long before the files were written.
+    assert_eq!(it.apps.collect_garbage().await.unwrap(), 0);
+}
