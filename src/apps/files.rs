@@ -20,7 +20,9 @@ pub enum FileError {
     NotAList(&'static str),
     #[error("File {0} must have 'name' or 'path' field")]
     Nameless(String),
-    #[error("Unsupported file format '{format}' for file {path}. Must be 'text', 'json', or 'base64'")]
+    #[error(
+        "Unsupported file format '{format}' for file {path}. Must be 'text', 'json', or 'base64'"
+    )]
     Format { format: String, path: String },
     #[error("Failed to decode base64 content for file {path}: {cause}")]
     Base64 { path: String, cause: String },
@@ -147,7 +149,11 @@ fn normalise_file(entry: &Value) -> Result<AppFile, FileError> {
 }
 
 /// Decodes one file.
-pub fn make_file(path: &str, format: FileFormat, content: RawContent) -> Result<AppFile, FileError> {
+pub fn make_file(
+    path: &str,
+    format: FileFormat,
+    content: RawContent,
+) -> Result<AppFile, FileError> {
     let path = safe_path(path)?;
     let content = match format {
         FileFormat::Text => text_bytes(&path, content)?,

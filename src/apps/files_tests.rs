@@ -12,15 +12,42 @@ fn one(entry: crate::wire::Map) -> Result<AppFile, FileError> {
 fn contents_are_decoded_by_format() {
     let nested = map! {"theme" => "dark", "n" => 1};
     let table = [
-        (map! {"path" => "a", "content" => "tä"}, "tä".as_bytes().to_vec()),
-        (map! {"name" => "a", "content" => Bytes::from_static(b"\0\xff"), "format" => "text"}, b"\0\xff".to_vec()),
-        (map! {"path" => "a", "content" => nested.clone(), "format" => "json"}, b"{\n  \"theme\": \"dark\",\n  \"n\": 1\n}".to_vec()),
-        (map! {"path" => "a", "content" => nested}, b"{\n  \"theme\": \"dark\",\n  \"n\": 1\n}".to_vec()),
-        (map! {"path" => "a", "content" => " [1]", "format" => "json"}, b" [1]".to_vec()),
-        (map! {"path" => "a", "content" => "AAEC\n/w==", "format" => "base64"}, vec![0, 1, 2, 255]),
-        (map! {"path" => "a", "content" => "/w", "format" => "base64"}, vec![255]),
-        (map! {"path" => "a", "content" => "data:image/png;base64,AAEC", "format" => "base64"}, vec![0, 1, 2]),
-        (map! {"path" => "a", "content" => "AAEC", "type" => "base64"}, vec![0, 1, 2]),
+        (
+            map! {"path" => "a", "content" => "tä"},
+            "tä".as_bytes().to_vec(),
+        ),
+        (
+            map! {"name" => "a", "content" => Bytes::from_static(b"\0\xff"), "format" => "text"},
+            b"\0\xff".to_vec(),
+        ),
+        (
+            map! {"path" => "a", "content" => nested.clone(), "format" => "json"},
+            b"{\n  \"theme\": \"dark\",\n  \"n\": 1\n}".to_vec(),
+        ),
+        (
+            map! {"path" => "a", "content" => nested},
+            b"{\n  \"theme\": \"dark\",\n  \"n\": 1\n}".to_vec(),
+        ),
+        (
+            map! {"path" => "a", "content" => " [1]", "format" => "json"},
+            b" [1]".to_vec(),
+        ),
+        (
+            map! {"path" => "a", "content" => "AAEC\n/w==", "format" => "base64"},
+            vec![0, 1, 2, 255],
+        ),
+        (
+            map! {"path" => "a", "content" => "/w", "format" => "base64"},
+            vec![255],
+        ),
+        (
+            map! {"path" => "a", "content" => "data:image/png;base64,AAEC", "format" => "base64"},
+            vec![0, 1, 2],
+        ),
+        (
+            map! {"path" => "a", "content" => "AAEC", "type" => "base64"},
+            vec![0, 1, 2],
+        ),
         (map! {"path" => "a", "content" => ""}, vec![]),
     ];
     for (entry, bytes) in table {
@@ -31,21 +58,51 @@ fn contents_are_decoded_by_format() {
 #[test]
 fn errors_have_the_texts_clients_match() {
     let table = [
-        (map! {"content" => "x"}, r#"File {"content":"x"} must have 'name' or 'path' field"#),
-        (map! {"path" => "", "content" => "x"}, r#"File {"path":"","content":"x"} must have 'name' or 'path' field"#),
-        (map! {"path" => "a", "content" => "x", "format" => "yaml"}, "Unsupported file format 'yaml' for file a. Must be 'text', 'json', or 'base64'"),
-        (map! {"path" => "a", "content" => "!!", "format" => "base64"}, "Failed to decode base64 content for file a: "),
-        (map! {"path" => "a", "content" => "data:text/plain,x", "format" => "base64"}, "Failed to decode base64 content for file a: data URL"),
-        (map! {"path" => "a", "content" => "{", "format" => "json"}, "Failed to process JSON content for file a: "),
-        (map! {"path" => "a"}, "Content of file a must be text or bytes, got None"),
-        (map! {"path" => "a", "content" => 5}, "Content of file a must be text or bytes, got number"),
-        (map! {"path" => "../a", "content" => "x"}, "Invalid file path '../a': it must not contain '..'"),
+        (
+            map! {"content" => "x"},
+            r#"File {"content":"x"} must have 'name' or 'path' field"#,
+        ),
+        (
+            map! {"path" => "", "content" => "x"},
+            r#"File {"path":"","content":"x"} must have 'name' or 'path' field"#,
+        ),
+        (
+            map! {"path" => "a", "content" => "x", "format" => "yaml"},
+            "Unsupported file format 'yaml' for file a. Must be 'text', 'json', or 'base64'",
+        ),
+        (
+            map! {"path" => "a", "content" => "!!", "format" => "base64"},
+            "Failed to decode base64 content for file a: ",
+        ),
+        (
+            map! {"path" => "a", "content" => "data:text/plain,x", "format" => "base64"},
+            "Failed to decode base64 content for file a: data URL",
+        ),
+        (
+            map! {"path" => "a", "content" => "{", "format" => "json"},
+            "Failed to process JSON content for file a: ",
+        ),
+        (
+            map! {"path" => "a"},
+            "Content of file a must be text or bytes, got None",
+        ),
+        (
+            map! {"path" => "a", "content" => 5},
+            "Content of file a must be text or bytes, got number",
+        ),
+        (
+            map! {"path" => "../a", "content" => "x"},
+            "Invalid file path '../a': it must not contain '..'",
+        ),
     ];
     for (entry, text) in table {
         let error = one(entry).unwrap_err().to_string();
         assert!(error.starts_with(text), "{error}");
     }
-    assert!(matches!(normalise_files(&"x".into()), Err(FileError::NotAList("str"))));
+    assert!(matches!(
+        normalise_files(&"x".into()),
+        Err(FileError::NotAList("str"))
+    ));
     let long = one(map! {"content" => "é".repeat(5000)}).unwrap_err();
     assert!(long.to_string().len() < 400);
 }
@@ -53,11 +110,16 @@ fn errors_have_the_texts_clients_match() {
 #[test]
 fn nothing_is_an_empty_list_and_later_files_win() {
     assert_eq!(normalise_files(&Value::Nil).unwrap(), []);
-    let entry = |content: &str| Value::Map(map! {"name" => "m/./a.py", "content" => content, "import_path" => "m.a"});
+    let entry = |content: &str| {
+        Value::Map(map! {"name" => "m/./a.py", "content" => content, "import_path" => "m.a"})
+    };
     let other = Value::Map(map! {"name" => "b", "content" => ""});
     let files = normalise_files(&Value::Array(vec![entry("1"), other, entry("2")])).unwrap();
     assert_eq!(files.len(), 2);
-    assert_eq!((&*files[0].path, &files[0].content[..]), ("m/a.py", &b"2"[..]));
+    assert_eq!(
+        (&*files[0].path, &files[0].content[..]),
+        ("m/a.py", &b"2"[..])
+    );
 }
 
 #[test]

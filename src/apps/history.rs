@@ -98,9 +98,15 @@ mod tests {
         assert_eq!(history.state(), Some(SessionState::Restarting));
         assert_eq!(history.restarts, 1);
         assert_eq!(history.last_error.as_deref(), Some("page crashed"));
-        assert_eq!((history.created_at(), history.updated_at()), (Some(1.0), Some(2.5)));
+        assert_eq!(
+            (history.created_at(), history.updated_at()),
+            (Some(1.0), Some(2.5))
+        );
         let stored = serde_json::to_string(&history).unwrap();
-        assert_eq!(serde_json::from_str::<SessionHistory>(&stored).unwrap(), history);
+        assert_eq!(
+            serde_json::from_str::<SessionHistory>(&stored).unwrap(),
+            history
+        );
     }
 
     #[test]
@@ -110,7 +116,10 @@ mod tests {
             history.record(SessionState::Running, f64::from(number), None);
         }
         assert_eq!(history.entries.len(), MAX_ENTRIES);
-        assert_eq!((history.created_at(), history.updated_at()), (Some(0.0), Some(999.0)));
+        assert_eq!(
+            (history.created_at(), history.updated_at()),
+            (Some(0.0), Some(999.0))
+        );
     }
 
     #[test]

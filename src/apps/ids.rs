@@ -5,10 +5,11 @@
 
 use std::fmt;
 
-use rand::Rng;
 use rand::seq::IndexedRandom;
 
-use super::words::{ADJECTIVES, ADVERBS, NOUNS, VERBS};
+use crate::identity::readable_id;
+
+use super::words::{ADVERBS, VERBS};
 
 /// Prefix of the client id of every running app; other rooms recognise app clients by it.
 pub const SESSION_PREFIX: &str = "_rapp_";
@@ -20,9 +21,7 @@ const MAX_APP_ID: usize = 255;
 /// A name that does not have the form it should have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
-    #[error(
-        "App id {0} is not a valid string, only alphanumeric characters, -, and _ are allowed"
-    )]
+    #[error("App id {0} is not a valid string, only alphanumeric characters, -, and _ are allowed")]
     App(String),
     #[error("App id is too long: {0} characters, at most 255 are allowed")]
     AppTooLong(usize),
@@ -62,13 +61,11 @@ impl AppId {
     pub fn generate() -> Self {
         let mut rng = rand::rng();
         let mut word = |list: &[&'static str]| list.choose(&mut rng).copied().unwrap_or("app");
-        let parts = [
-            word(ADJECTIVES),
-            word(NOUNS),
-            word(VERBS),
-            word(ADVERBS),
-        ];
-        Self(parts.join("-"))
+        let (verb, adverb) = (word(VERBS), word(ADVERBS));
+        let name = readable_id();
+        // Two more words say more than the digits do.
+        let words = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-');
+        Self(format!("{words}-{verb}-{adverb}"))
     }
 
     pub fn as_str(&self) -> &str {
@@ -226,11 +223,7 @@ impl fmt::Display for WorkerId {
 
 /// Client id of a new session: readable words and eight digits between the two markers.
 pub fn generate_session_client_id() -> String {
-    let mut rng = rand::rng();
-    let adjective = ADJECTIVES.choose(&mut rng).copied().unwrap_or("new");
-    let noun = NOUNS.choose(&mut rng).copied().unwrap_or("app");
-    let digits: u32 = rng.random_range(10_000_000..100_000_000);
-    format!("{SESSION_PREFIX}{adjective}-{noun}-{digits}{LOAD_SUFFIX}")
+    format!("{SESSION_PREFIX}{}{LOAD_SUFFIX}", readable_id())
 }
 
 /// Whether a client id belongs to a running app.
@@ -266,10 +259,7 @@ mod tests {
             );
             assert_eq!(error.class(), "ValueError");
         }
-        assert_eq!(
-            AppId::new(&"a".repeat(256)),
-            Err(IdError::AppTooLong(256))
-        );
+        assert_eq!(AppId::new(&"a".repeat(256)), Err(IdError::AppTooLong(256)));
         assert!(AppId::new(&"a".repeat(255)).is_ok());
     }
 
@@ -337,11 +327,10 @@ mod tests {
             (id.workspace(), id.client_id(), id.service_id()),
             ("public", "server", "browser-worker")
         );
-        assert_eq!(
-            WorkerId::parse("c:w", "ws").unwrap().to_string(),
-            "ws/c:w"
-        );
-        for bad in ["", "w", "ws/w", "a/b/c:d", "a/b:c:d", "a/b:", "a/:c", "a/b:c@d"] {
+        assert_eq!(WorkerId::parse("c:w", "ws").unwrap().to_string(), "ws/c:w");
+        for bad in [
+            "", "w", "ws/w", "a/b/c:d", "a/b:c:d", "a/b:", "a/:c", "a/b:c@d",
+        ] {
             assert!(WorkerId::parse(bad, "ws").is_err(), "{bad}");
         }
     }

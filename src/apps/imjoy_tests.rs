@@ -32,11 +32,23 @@ fn yaml_and_json_configs_become_the_manifest() {
 #[test]
 fn config_errors_name_the_language() {
     let table = [
-        ("<config lang=\"toml\">a=1</config>", "Unsupported config language: toml"),
+        (
+            "<config lang=\"toml\">a=1</config>",
+            "Unsupported config language: toml",
+        ),
         ("<config>{bad</config>", "Invalid JSON in config: "),
-        ("<config>[1]</config>", "Invalid JSON in config: expected an object"),
-        ("<config lang=\"yaml\">a: [1</config>", "Invalid YAML in config: "),
-        ("<config lang=\"yaml\">- 1</config>", "Invalid YAML in config: expected a mapping"),
+        (
+            "<config>[1]</config>",
+            "Invalid JSON in config: expected an object",
+        ),
+        (
+            "<config lang=\"yaml\">a: [1</config>",
+            "Invalid YAML in config: ",
+        ),
+        (
+            "<config lang=\"yaml\">- 1</config>",
+            "Invalid YAML in config: expected a mapping",
+        ),
     ];
     for (source, text) in table {
         let error = parse_xml_app(source).unwrap_err().to_string();
@@ -57,7 +69,10 @@ fn files_keep_raw_markup_and_are_trimmed() {
     assert_eq!(file(&app, "c.json"), "{\"a\":1}");
     assert_eq!(file(&app, "d.bin").as_bytes(), [0, 1, 2]);
     let unnamed = parse_xml_app("<file>x</file>").unwrap_err().to_string();
-    assert!(unnamed.ends_with("must have 'name' or 'path' field"), "{unnamed}");
+    assert!(
+        unnamed.ends_with("must have 'name' or 'path' field"),
+        "{unnamed}"
+    );
     let outside = parse_xml_app("<file name=\"../x\">x</file>").unwrap_err();
     assert!(matches!(outside, XmlError::File(_)));
 }
@@ -95,16 +110,25 @@ fn the_first_tag_chooses_script_and_fields() {
 
 #[test]
 fn the_remainder_counts_only_without_a_script() {
-    let app = read("<config>{}</config>\n\n<div>\n\n<b>x</b></div>\n<!-- c -->\n<style>p{}</style>");
+    let app =
+        read("<config>{}</config>\n\n<div>\n\n<b>x</b></div>\n<!-- c -->\n<style>p{}</style>");
     assert_eq!(
         app.remainder.as_deref(),
         Some("<div>\n<b>x</b></div>\n<!-- c -->\n<style>p{}</style>")
     );
     assert_eq!(read("<config>{}</config>\n<!-- only -->\n").remainder, None);
-    assert_eq!(read("<window><p>w</p></window>").remainder.as_deref(), Some("<p>w</p>"));
-    let with_script = read("<window><p>w</p></window><style>p{}</style><div>d</div><script>1</script><docs> # D </docs>");
+    assert_eq!(
+        read("<window><p>w</p></window>").remainder.as_deref(),
+        Some("<p>w</p>")
+    );
+    let with_script = read(
+        "<window><p>w</p></window><style>p{}</style><div>d</div><script>1</script><docs> # D </docs>",
+    );
     assert_eq!(with_script.remainder, None);
-    assert_eq!(file(&with_script, "window.html"), "<p>w</p>\n<style>p{}</style>");
+    assert_eq!(
+        file(&with_script, "window.html"),
+        "<p>w</p>\n<style>p{}</style>"
+    );
     assert_eq!(file(&with_script, "docs.md"), "# D");
 }
 

@@ -53,8 +53,16 @@ const TABLE: &[(S, E, S)] = &[
     (S::Running, E::StopRequested, S::Stopping),
     (S::Running, E::WorkerLost, S::Failed),
     (S::Disconnected, E::Completed, S::Completed),
-    (S::Disconnected, E::ClientLost { kept: true }, S::Disconnected),
-    (S::Disconnected, E::ClientLost { kept: false }, S::Disconnected),
+    (
+        S::Disconnected,
+        E::ClientLost { kept: true },
+        S::Disconnected,
+    ),
+    (
+        S::Disconnected,
+        E::ClientLost { kept: false },
+        S::Disconnected,
+    ),
     (S::Disconnected, E::ClientBack, S::Running),
     (S::Disconnected, E::Crashed, S::Crashed),
     (S::Disconnected, E::StopRequested, S::Stopping),
@@ -90,7 +98,9 @@ fn every_state_and_event() {
     for from in S::ALL {
         for event in EVENTS {
             let row = TABLE.iter().find(|row| row.0 == from && row.1 == event);
-            let expected = row.map(|row| row.2).ok_or(InvalidTransition { from, event });
+            let expected = row
+                .map(|row| row.2)
+                .ok_or(InvalidTransition { from, event });
             assert_eq!(transition(from, event), expected);
         }
     }
@@ -99,17 +109,35 @@ fn every_state_and_event() {
 #[test]
 fn every_state_is_reached_and_none_is_a_trap() {
     let mut reached = HashSet::from([S::Selecting]);
-    while TABLE.iter().any(|row| reached.contains(&row.0) && reached.insert(row.2)) {}
+    while TABLE
+        .iter()
+        .any(|row| reached.contains(&row.0) && reached.insert(row.2))
+    {}
     assert_eq!(reached.len(), S::ALL.len());
-    let mut ends: HashSet<S> = S::ALL.into_iter().filter(|state| state.is_final()).collect();
-    while TABLE.iter().any(|row| ends.contains(&row.2) && ends.insert(row.0)) {}
+    let mut ends: HashSet<S> = S::ALL
+        .into_iter()
+        .filter(|state| state.is_final())
+        .collect();
+    while TABLE
+        .iter()
+        .any(|row| ends.contains(&row.2) && ends.insert(row.0))
+    {}
     assert_eq!(ends.len(), S::ALL.len());
 }
 
 #[test]
 fn public_words() {
     let words: HashSet<_> = S::ALL.into_iter().map(S::status).collect();
-    let expected = ["starting", "running", "completed", "failed", "stopping", "stopped", "restarting", "disconnected"];
+    let expected = [
+        "starting",
+        "running",
+        "completed",
+        "failed",
+        "stopping",
+        "stopped",
+        "restarting",
+        "disconnected",
+    ];
     assert_eq!(words, HashSet::from(expected));
     assert!(S::Launching.is_starting() && !S::Running.is_starting());
     for state in S::ALL {

@@ -85,7 +85,9 @@ impl Kind {
 /// Why a manifest was refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ManifestError {
-    #[error("Cannot specify both 'config' and 'manifest' parameters, 'config' is the old name of 'manifest'")]
+    #[error(
+        "Cannot specify both 'config' and 'manifest' parameters, 'config' is the old name of 'manifest'"
+    )]
     Both,
     #[error("Services and service_ids fields are not allowed in the app manifest.")]
     ServerFields,
@@ -135,8 +137,12 @@ impl Manifest {
     /// Takes a manifest from outside, after source and compiler had their say, and checks it.
     pub fn checked(fields: Map<String, Value>) -> Result<Self, ManifestError> {
         let mut fields = fields;
-        let given = |value: &Value| !(value.is_null() || value.as_array().is_some_and(Vec::is_empty));
-        if SERVER_FIELDS.iter().any(|key| fields.get(*key).is_some_and(given)) {
+        let given =
+            |value: &Value| !(value.is_null() || value.as_array().is_some_and(Vec::is_empty));
+        if SERVER_FIELDS
+            .iter()
+            .any(|key| fields.get(*key).is_some_and(given))
+        {
             return Err(ManifestError::ServerFields);
         }
         // An unquoted version in YAML is a number; its text is what was meant.
@@ -246,7 +252,10 @@ impl Manifest {
     ///
     /// Exact lookups fail as soon as two instances run, so an autoscaled app spreads its load.
     pub fn selection_mode(&self) -> Result<Option<SelectionMode>, SelectionError> {
-        match self.text("service_selection_mode").filter(|m| !m.is_empty()) {
+        match self
+            .text("service_selection_mode")
+            .filter(|m| !m.is_empty())
+        {
             Some(mode) => mode.parse().map(Some),
             None if self.autoscaling_enabled() => Ok(Some(SelectionMode::MinLoad)),
             None => Ok(None),

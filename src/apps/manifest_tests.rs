@@ -31,23 +31,62 @@ fn a_committed_manifest_has_the_documented_keys() {
         assert_eq!(committed.get(key), Some(&value), "{key}");
     }
     assert_eq!(committed.committed(), committed);
-    assert!(checked(json!({"type": "x"})).unwrap().committed().get("server_url").is_none());
+    assert!(
+        checked(json!({"type": "x"}))
+            .unwrap()
+            .committed()
+            .get("server_url")
+            .is_none()
+    );
 }
 
 #[test]
 fn wrong_manifests_are_refused_with_the_known_texts() {
     let table = [
-        (json!({"type": "a", "services": [{"id": "x"}]}), "Services and service_ids fields are not allowed in the app manifest."),
-        (json!({"type": "a", "service_ids": ["x"]}), "Services and service_ids fields are not allowed in the app manifest."),
-        (json!({}), "Application type should not be application or None"),
-        (json!({"type": null}), "Application type should not be application or None"),
-        (json!({"type": "application"}), "Application type should not be application or None"),
-        (json!({"type": 5}), "Application type should not be application or None"),
-        (json!({"type": "a", "name": 5}), "Invalid application manifest: field 'name' must be a string"),
-        (json!({"type": "a", "daemon": "yes"}), "Invalid application manifest: field 'daemon' must be a boolean"),
-        (json!({"type": "a", "requirements": "numpy"}), "Invalid application manifest: field 'requirements' must be a list"),
-        (json!({"type": "a", "service_selection_mode": "best"}), "Invalid application manifest: Invalid mode: best."),
-        (json!({"type": "a", "startup_config": {"timeout": "soon"}}), "Invalid application manifest: timeout must be"),
+        (
+            json!({"type": "a", "services": [{"id": "x"}]}),
+            "Services and service_ids fields are not allowed in the app manifest.",
+        ),
+        (
+            json!({"type": "a", "service_ids": ["x"]}),
+            "Services and service_ids fields are not allowed in the app manifest.",
+        ),
+        (
+            json!({}),
+            "Application type should not be application or None",
+        ),
+        (
+            json!({"type": null}),
+            "Application type should not be application or None",
+        ),
+        (
+            json!({"type": "application"}),
+            "Application type should not be application or None",
+        ),
+        (
+            json!({"type": 5}),
+            "Application type should not be application or None",
+        ),
+        (
+            json!({"type": "a", "name": 5}),
+            "Invalid application manifest: field 'name' must be a string",
+        ),
+        (
+            json!({"type": "a", "daemon": "yes"}),
+            "Invalid application manifest: field 'daemon' must be a boolean",
+        ),
+        (
+            json!({"type": "a", "requirements": "numpy"}),
+            "Invalid application manifest: field 'requirements' must be a list",
+        ),
+        (
+            json!({"type": "a", "service_selection_mode": "best"}),
+            "Invalid application manifest: Invalid mode: best.",
+        ),
+        (
+            json!({"type": "a", "startup_config": {"timeout": "soon"}}),
+            "Invalid application manifest: timeout must be",
+        ),
     ];
     for (given, text) in table {
         let error = checked(given.clone()).unwrap_err();
@@ -58,10 +97,14 @@ fn wrong_manifests_are_refused_with_the_known_texts() {
 
 #[test]
 fn lenient_where_no_meaning_is_lost() {
-    let manifest = checked(json!({"type": "a", "version": 1.5, "services": [], "service_ids": null})).unwrap();
+    let manifest =
+        checked(json!({"type": "a", "version": 1.5, "services": [], "service_ids": null})).unwrap();
     assert_eq!(manifest.get("version"), Some(&json!("1.5")));
     let precise = json!({"type": "a", "n": 12345678901234567890u64, "f": 0.1, "z": null});
-    assert_eq!(serde_json::to_value(checked(precise.clone()).unwrap()).unwrap(), precise);
+    assert_eq!(
+        serde_json::to_value(checked(precise.clone()).unwrap()).unwrap(),
+        precise
+    );
 }
 
 #[test]
@@ -80,7 +123,10 @@ fn services_are_recorded_only_when_they_change() {
     let services = vec![json!({"id": "ws/*:default"}), json!({"id": "ws/*:extra"})];
     assert!(manifest.set_services(services.clone()));
     assert!(!manifest.set_services(services.clone()));
-    assert_eq!(manifest.get("service_ids"), Some(&json!(["ws/*:default", "ws/*:extra"])));
+    assert_eq!(
+        manifest.get("service_ids"),
+        Some(&json!(["ws/*:default", "ws/*:extra"]))
+    );
     assert_eq!(manifest.service("extra"), Some(&services[1]));
     assert_eq!(manifest.service("ws/*"), None);
     assert!(manifest.set_services(Vec::new()));
@@ -98,7 +144,9 @@ fn autoscaled_apps_do_not_default_to_exact() {
 
 #[test]
 fn published_copies_carry_no_secrets() {
-    let manifest = Manifest::from(fields(json!({"startup_context": {"ws": "w"}, "config": {"secrets": {"a": 1}, "b": 2}})));
+    let manifest = Manifest::from(fields(
+        json!({"startup_context": {"ws": "w"}, "config": {"secrets": {"a": 1}, "b": 2}}),
+    ));
     let public = Value::Object(manifest.without_secrets().into_fields());
     assert_eq!(public, json!({"config": {"b": 2}}));
 }

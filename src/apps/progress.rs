@@ -89,7 +89,9 @@ impl Step<'_> {
             Self::Compiled { .. }
             | Self::ServiceRegistered { .. }
             | Self::Loaded
-            | Self::Waiting { target: WaitFor::Nothing }
+            | Self::Waiting {
+                target: WaitFor::Nothing,
+            }
             | Self::ManifestUpdated
             | Self::AutoscalingEnabled
             | Self::Started
@@ -113,8 +115,12 @@ impl Step<'_> {
             Self::LoadingApplication => "Loading application...",
             Self::DefaultConfigured => "Default service configured",
             Self::Loaded => "Application loaded successfully",
-            Self::Waiting { target: WaitFor::Client } => "Waiting for client connection...",
-            Self::Waiting { target: WaitFor::Nothing } => "Application started in detached mode",
+            Self::Waiting {
+                target: WaitFor::Client,
+            } => "Waiting for client connection...",
+            Self::Waiting {
+                target: WaitFor::Nothing,
+            } => "Application started in detached mode",
             Self::NoClient => "The page has loaded and connects to no service; treated as detached",
             Self::Finalizing => "Finalizing application startup...",
             Self::UpdatingManifest => "Updating application manifest...",
@@ -169,16 +175,56 @@ mod tests {
         let service = WaitFor::Service("default".to_owned());
         let table = [
             (Step::ParsingManifest, "info", "Parsing app manifest..."),
-            (Step::Compiling { worker: "p/c:w" }, "info", "Compiling app using worker p/c:w..."),
-            (Step::Compiled { file: "index.html" }, "success", "Browser app compilation completed. Generated index.html"),
-            (Step::UploadingFile { path: "a/b" }, "info", "Uploading file a/b..."),
-            (Step::InitializingWorker { kind: "window" }, "info", "Initializing window worker..."),
-            (Step::StartingApplication { kind: "window" }, "info", "Starting window application..."),
-            (Step::Waiting { target: &service }, "info", "Waiting for service 'default'..."),
-            (Step::Waiting { target: &client }, "info", "Waiting for client connection..."),
-            (Step::Waiting { target: &nothing }, "success", "Application started in detached mode"),
-            (Step::CleaningUp, "warning", "Cleaning up failed installation..."),
-            (Step::Started, "success", "Application startup completed successfully."),
+            (
+                Step::Compiling { worker: "p/c:w" },
+                "info",
+                "Compiling app using worker p/c:w...",
+            ),
+            (
+                Step::Compiled { file: "index.html" },
+                "success",
+                "Browser app compilation completed. Generated index.html",
+            ),
+            (
+                Step::UploadingFile { path: "a/b" },
+                "info",
+                "Uploading file a/b...",
+            ),
+            (
+                Step::InitializingWorker { kind: "window" },
+                "info",
+                "Initializing window worker...",
+            ),
+            (
+                Step::StartingApplication { kind: "window" },
+                "info",
+                "Starting window application...",
+            ),
+            (
+                Step::Waiting { target: &service },
+                "info",
+                "Waiting for service 'default'...",
+            ),
+            (
+                Step::Waiting { target: &client },
+                "info",
+                "Waiting for client connection...",
+            ),
+            (
+                Step::Waiting { target: &nothing },
+                "success",
+                "Application started in detached mode",
+            ),
+            (
+                Step::CleaningUp,
+                "warning",
+                "Cleaning up failed installation...",
+            ),
+            (
+                Step::Started,
+                "success",
+                "Application startup completed successfully.",
+            ),
             (Step::InstallComplete, "success", "Installation complete!"),
         ];
         for (step, kind, text) in table {

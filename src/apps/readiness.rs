@@ -32,7 +32,9 @@ pub enum Sighting {
     ServiceAdded(String),
     /// The worker says the work is done.
     Completed,
-    ProcessExited { code: i32 },
+    ProcessExited {
+        code: i32,
+    },
     /// The page or the browser died.
     PageCrashed(String),
     /// An uncaught error in the page.

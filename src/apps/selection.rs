@@ -159,7 +159,10 @@ pub enum Pick {
     /// The candidate at this index.
     Index(usize),
     /// The function of every candidate must be asked; see [`settle`].
-    Ask { criterion: Criterion, function: String },
+    Ask {
+        criterion: Criterion,
+        function: String,
+    },
     /// Several candidates although exactly one was demanded.
     Ambiguous,
     /// No candidate at all.

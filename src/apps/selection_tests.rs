@@ -23,7 +23,17 @@ fn ids(found: &[&WorkerCandidate]) -> Vec<String> {
 
 #[test]
 fn modes_are_read_and_written_alike() {
-    for text in ["exact", "random", "first", "last", "min_load", "native:random", "select:min:load", "select:max:f", "select:first_success:ping"] {
+    for text in [
+        "exact",
+        "random",
+        "first",
+        "last",
+        "min_load",
+        "native:random",
+        "select:min:load",
+        "select:max:f",
+        "select:first_success:ping",
+    ] {
         assert_eq!(text.parse::<SelectionMode>().unwrap().to_string(), text);
     }
 }
@@ -33,9 +43,18 @@ fn wrong_modes_say_how() {
     let table = [
         ("best", "Invalid mode: best. Mode must be "),
         ("", "Invalid mode: . Mode must be "),
-        ("select:min", "Invalid select mode format: select:min. Expected 'select:criteria:function'"),
-        ("select:min:", "Invalid select mode format: select:min:. Expected"),
-        ("select:min:a:b", "Invalid select mode format: select:min:a:b. Expected"),
+        (
+            "select:min",
+            "Invalid select mode format: select:min. Expected 'select:criteria:function'",
+        ),
+        (
+            "select:min:",
+            "Invalid select mode format: select:min:. Expected",
+        ),
+        (
+            "select:min:a:b",
+            "Invalid select mode format: select:min:a:b. Expected",
+        ),
         ("select:mean:f", "Unknown selection criteria: mean"),
     ];
     for (text, expected) in table {
@@ -46,9 +65,15 @@ fn wrong_modes_say_how() {
     assert_eq!(worker(None), Ok(SelectionMode::Random));
     assert_eq!(worker(Some("")), Ok(SelectionMode::Random));
     let error = worker(Some("best")).unwrap_err().to_string();
-    assert!(error.starts_with("Invalid selection mode: best."), "{error}");
+    assert!(
+        error.starts_with("Invalid selection mode: best."),
+        "{error}"
+    );
     let error = worker(Some("select:x")).unwrap_err().to_string();
-    assert!(error.starts_with("Invalid select mode format: select:x"), "{error}");
+    assert!(
+        error.starts_with("Invalid select mode format: select:x"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -67,7 +92,10 @@ fn picks_by_mode() {
     assert_eq!(pick("last", 3), Pick::Index(2));
     assert_eq!(pick("min_load", 3), Pick::Index(1));
     assert!(matches!(pick("random", 3), Pick::Index(0..3)));
-    let ask = Pick::Ask { criterion: Criterion::Max, function: "f".to_owned() };
+    let ask = Pick::Ask {
+        criterion: Criterion::Max,
+        function: "f".to_owned(),
+    };
     assert_eq!(pick("select:max:f", 3), ask);
 }
 
@@ -111,7 +139,10 @@ fn the_own_workspace_comes_first() {
     assert_eq!(find("window").unwrap(), ["ws/a:mine"]);
     assert_eq!(find("web-worker").unwrap(), ["public/s:browser"]);
     let error = find("odd").unwrap_err();
-    assert_eq!(error.to_string(), "No server app worker found for app type: odd");
+    assert_eq!(
+        error.to_string(),
+        "No server app worker found for app type: odd"
+    );
     assert_eq!(error.class(), "WorkerNotFoundError");
 }
 
@@ -119,16 +150,36 @@ fn the_own_workspace_comes_first() {
 fn disabled_own_and_hidden_workers_are_skipped() {
     let provider = |app: &str| AppRef::parse(app).ok();
     let workers = [
-        WorkerCandidate { disabled: true, ..worker("ws/a:off", &["t"]) },
-        WorkerCandidate { provider: provider("app"), ..worker("ws/b:self", &["t"]) },
-        WorkerCandidate { provider: provider("maker"), dormant: true, ..worker("ws/x:twin", &["t"]) },
-        WorkerCandidate { provider: provider("sleeper"), dormant: true, ..worker("ws/y:asleep", &["t"]) },
-        WorkerCandidate { provider: provider("maker"), ..worker("ws/c:awake", &["t"]) },
+        WorkerCandidate {
+            disabled: true,
+            ..worker("ws/a:off", &["t"])
+        },
+        WorkerCandidate {
+            provider: provider("app"),
+            ..worker("ws/b:self", &["t"])
+        },
+        WorkerCandidate {
+            provider: provider("maker"),
+            dormant: true,
+            ..worker("ws/x:twin", &["t"])
+        },
+        WorkerCandidate {
+            provider: provider("sleeper"),
+            dormant: true,
+            ..worker("ws/y:asleep", &["t"])
+        },
+        WorkerCandidate {
+            provider: provider("maker"),
+            ..worker("ws/c:awake", &["t"])
+        },
     ];
     let found = candidates(&workers, "ws", "app", "t").unwrap();
     assert_eq!(ids(&found), ["ws/c:awake", "ws/y:asleep"]);
     // The same alias in another workspace is another app.
-    let foreign = [WorkerCandidate { provider: provider("app"), ..worker("public/b:w", &["t"]) }];
+    let foreign = [WorkerCandidate {
+        provider: provider("app"),
+        ..worker("public/b:w", &["t"])
+    }];
     assert_eq!(candidates(&foreign, "ws", "app", "t").unwrap().len(), 1);
 }
 
@@ -136,15 +187,26 @@ fn disabled_own_and_hidden_workers_are_skipped() {
 fn a_named_worker_must_exist_be_on_and_fit() {
     let workers = [
         worker("ws/a:w", &["t", "u"]),
-        WorkerCandidate { disabled: true, ..worker("ws/b:w", &["t"]) },
+        WorkerCandidate {
+            disabled: true,
+            ..worker("ws/b:w", &["t"])
+        },
     ];
     let find = |id: &str, kind: &str| {
         let found = named(&workers, &WorkerId::parse(id, "ws").unwrap(), kind);
-        found.map(|w| w.id.to_string()).map_err(|error| error.to_string())
+        found
+            .map(|w| w.id.to_string())
+            .map_err(|error| error.to_string())
     };
     assert_eq!(find("a:w", "t").unwrap(), "ws/a:w");
-    assert_eq!(find("b:w", "t").unwrap_err(), "Worker with ID 'ws/b:w' is disabled");
-    assert_eq!(find("c:w", "t").unwrap_err(), "Worker with ID 'ws/c:w' not found");
+    assert_eq!(
+        find("b:w", "t").unwrap_err(),
+        "Worker with ID 'ws/b:w' is disabled"
+    );
+    assert_eq!(
+        find("c:w", "t").unwrap_err(),
+        "Worker with ID 'ws/c:w' not found"
+    );
     assert_eq!(
         find("a:w", "x").unwrap_err(),
         "Worker 'ws/a:w' does not support app type 'x'. Supported types: ['t', 'u']"
@@ -155,7 +217,16 @@ fn a_named_worker_must_exist_be_on_and_fit() {
 fn ambiguity_names_the_matches() {
     let one = worker("ws/a:w", &["t"]);
     let text = many_workers("t", &[&one, &one]).to_string();
-    assert!(text.starts_with("Multiple workers found for app_type t, but mode is 'exact'"), "{text}");
-    let text = SelectionError::many_services("ws/*:s@*", ["ws/a:s", "ws/b:s"].into_iter()).to_string();
-    assert!(text.starts_with("Multiple services found for ws/*:s@*, e.g. ['ws/a:s', 'ws/b:s']. You can either"), "{text}");
+    assert!(
+        text.starts_with("Multiple workers found for app_type t, but mode is 'exact'"),
+        "{text}"
+    );
+    let text =
+        SelectionError::many_services("ws/*:s@*", ["ws/a:s", "ws/b:s"].into_iter()).to_string();
+    assert!(
+        text.starts_with(
+            "Multiple services found for ws/*:s@*, e.g. ['ws/a:s', 'ws/b:s']. You can either"
+        ),
+        "{text}"
+    );
 }

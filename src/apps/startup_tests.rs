@@ -24,10 +24,22 @@ fn what_is_waited_for() {
         (json!({}), service("default"), true),
         (json!({"wait_for_service": null}), service("default"), true),
         (json!({"wait_for_service": true}), service("default"), false),
-        (json!({"wait_for_service": "default"}), service("default"), false),
-        (json!({"wait_for_service": "hello"}), service("hello"), false),
+        (
+            json!({"wait_for_service": "default"}),
+            service("default"),
+            false,
+        ),
+        (
+            json!({"wait_for_service": "hello"}),
+            service("hello"),
+            false,
+        ),
         (json!({"wait_for_service": "x:y"}), service("y"), false),
-        (json!({"wait_for_service": "ws/x:y@app"}), service("y"), false),
+        (
+            json!({"wait_for_service": "ws/x:y@app"}),
+            service("y"),
+            false,
+        ),
         (json!({"wait_for_service": ""}), WaitFor::Client, false),
         (json!({"wait_for_service": false}), WaitFor::Nothing, false),
     ];
@@ -43,7 +55,10 @@ fn a_detached_manifest_waits_only_when_told() {
     let plan = |config| read(config).plan(&detached).unwrap();
     let silent = plan(json!({}));
     assert_eq!((silent.wait, silent.implied), (WaitFor::Nothing, false));
-    assert_eq!(plan(json!({"wait_for_service": true})).wait, service("default"));
+    assert_eq!(
+        plan(json!({"wait_for_service": true})).wait,
+        service("default")
+    );
 }
 
 #[test]
@@ -59,8 +74,15 @@ fn false_survives_storage_as_a_boolean() {
 
 #[test]
 fn call_over_manifest_over_default() {
-    let stored = || read(json!({"timeout": 30, "wait_for_service": "a", "stop_after_inactive": 300, "custom": 1}));
-    let plan = stored().overridden_by(read(json!({}))).plan(&manifest(json!({}))).unwrap();
+    let stored = || {
+        read(
+            json!({"timeout": 30, "wait_for_service": "a", "stop_after_inactive": 300, "custom": 1}),
+        )
+    };
+    let plan = stored()
+        .overridden_by(read(json!({})))
+        .plan(&manifest(json!({})))
+        .unwrap();
     assert_eq!(plan.timeout, Duration::from_secs(30));
     assert_eq!(plan.wait, service("a"));
     assert_eq!(plan.stop_after_inactive, Some(Duration::from_secs(300)));
@@ -74,7 +96,10 @@ fn call_over_manifest_over_default() {
     assert_eq!(plan.wait, WaitFor::Nothing);
     assert_eq!(plan.additional_kwargs["k"], 1);
     let bare = StartupConfig::default().plan(&manifest(json!({}))).unwrap();
-    assert_eq!((bare.timeout, bare.stop_after_inactive), (DEFAULT_TIMEOUT, Some(DEFAULT_INACTIVITY)));
+    assert_eq!(
+        (bare.timeout, bare.stop_after_inactive),
+        (DEFAULT_TIMEOUT, Some(DEFAULT_INACTIVITY))
+    );
 }
 
 #[test]
@@ -96,23 +121,42 @@ fn inactivity_rules() {
         (json!(5), true, Err(StartupError::Daemon)),
     ];
     for (seconds, daemon, expected) in table {
-        assert_eq!(plan(seconds.clone(), daemon), expected, "{seconds} {daemon}");
+        assert_eq!(
+            plan(seconds.clone(), daemon),
+            expected,
+            "{seconds} {daemon}"
+        );
     }
 }
 
 #[test]
 fn wrong_types_are_named() {
     let table = [
-        (json!({"timeout": "x"}), "timeout must be a number of seconds"),
-        (json!({"stop_after_inactive": true}), "stop_after_inactive must be a number of seconds"),
-        (json!({"wait_for_service": 3}), "wait_for_service must be a service name or a boolean"),
-        (json!({"additional_kwargs": []}), "additional_kwargs must be a dict"),
+        (
+            json!({"timeout": "x"}),
+            "timeout must be a number of seconds",
+        ),
+        (
+            json!({"stop_after_inactive": true}),
+            "stop_after_inactive must be a number of seconds",
+        ),
+        (
+            json!({"wait_for_service": 3}),
+            "wait_for_service must be a service name or a boolean",
+        ),
+        (
+            json!({"additional_kwargs": []}),
+            "additional_kwargs must be a dict",
+        ),
     ];
     for (config, text) in table {
         assert_eq!(try_read(config).unwrap_err().to_string(), text);
     }
     for timeout in [0, -3] {
         let error = read(json!({"timeout": timeout})).plan(&manifest(json!({})));
-        assert_eq!(error.unwrap_err().to_string(), "timeout must be greater than 0");
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "timeout must be greater than 0"
+        );
     }
 }

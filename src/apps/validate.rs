@@ -53,8 +53,14 @@ pub fn validate_app_manifest(manifest: &Value, known_types: &[String]) -> Valida
     }
     check_entry_point(fields, &mut report);
     for (field, text) in [
-        ("description", "Consider adding a 'description' so that others know what the app does"),
-        ("tags", "Consider adding 'tags' so that the app can be found"),
+        (
+            "description",
+            "Consider adding a 'description' so that others know what the app does",
+        ),
+        (
+            "tags",
+            "Consider adding 'tags' so that the app can be found",
+        ),
     ] {
         if fields.get(field).is_none_or(is_empty) {
             report.suggestions.push(text.to_owned());
@@ -170,30 +176,80 @@ mod tests {
     fn a_good_manifest_raises_nothing() {
         let report = check(full(json!({"entry_point": "index.html"})));
         assert_eq!(report, ValidationReport::default());
-        assert_eq!(report.to_json(), json!({"valid": true, "errors": [], "warnings": [], "suggestions": []}));
+        assert_eq!(
+            report.to_json(),
+            json!({"valid": true, "errors": [], "warnings": [], "suggestions": []})
+        );
     }
 
     #[test]
     fn every_complaint() {
         let table = [
             (json!([]), vec!["Manifest must be a dict"], vec![]),
-            (json!({}), vec!["Missing required field: name", "Missing required field: type", "Missing required field: version"], vec![]),
-            (full(json!({"name": 1})), vec!["Field 'name' must be a string"], vec![]),
-            (full(json!({"version": 1.0})), vec!["Field 'version' must be a string"], vec![]),
-            (full(json!({"type": "odd"})), vec![], vec!["Unusual application type: odd"]),
-            (full(json!({"type": "my-type"})), vec![], vec![]),
-            (full(json!({"entry_point": "a.exe"})), vec![], vec!["Entry point 'a.exe' has unusual extension"]),
-            (full(json!({"type": "mcp-server"})), vec!["Missing required field: mcpServers"], vec![]),
-            (full(json!({"type": "mcp-server", "mcpServers": {}})), vec!["Field 'mcpServers' must not be empty"], vec![]),
-            (full(json!({"type": "mcp-server", "mcpServers": [1]})), vec!["Field 'mcpServers' must be a dict"], vec![]),
             (
-                full(json!({"type": "mcp-server", "mcpServers": {"a": 1, "b": {}, "c": {"type": "x", "url": "u"}, "d": {"type": "stdio", "url": "u"}}})),
-                vec!["Entry 'a' of 'mcpServers' must be a dict", "MCP server 'b' must have a 'type'", "MCP server 'b' must have a 'url'"],
+                json!({}),
+                vec![
+                    "Missing required field: name",
+                    "Missing required field: type",
+                    "Missing required field: version",
+                ],
+                vec![],
+            ),
+            (
+                full(json!({"name": 1})),
+                vec!["Field 'name' must be a string"],
+                vec![],
+            ),
+            (
+                full(json!({"version": 1.0})),
+                vec!["Field 'version' must be a string"],
+                vec![],
+            ),
+            (
+                full(json!({"type": "odd"})),
+                vec![],
+                vec!["Unusual application type: odd"],
+            ),
+            (full(json!({"type": "my-type"})), vec![], vec![]),
+            (
+                full(json!({"entry_point": "a.exe"})),
+                vec![],
+                vec!["Entry point 'a.exe' has unusual extension"],
+            ),
+            (
+                full(json!({"type": "mcp-server"})),
+                vec!["Missing required field: mcpServers"],
+                vec![],
+            ),
+            (
+                full(json!({"type": "mcp-server", "mcpServers": {}})),
+                vec!["Field 'mcpServers' must not be empty"],
+                vec![],
+            ),
+            (
+                full(json!({"type": "mcp-server", "mcpServers": [1]})),
+                vec!["Field 'mcpServers' must be a dict"],
+                vec![],
+            ),
+            (
+                full(
+                    json!({"type": "mcp-server", "mcpServers": {"a": 1, "b": {}, "c": {"type": "x", "url": "u"}, "d": {"type": "stdio", "url": "u"}}}),
+                ),
+                vec![
+                    "Entry 'a' of 'mcpServers' must be a dict",
+                    "MCP server 'b' must have a 'type'",
+                    "MCP server 'b' must have a 'url'",
+                ],
                 vec!["MCP server 'c' has unusual type: x"],
             ),
             (
-                full(json!({"type": "a2a-agent", "a2aAgents": {"a": {}, "b": {"url": "ftp://x"}, "c": {"url": "https://x", "headers": []}}})),
-                vec!["A2A agent 'a' must have a 'url'", "Headers of A2A agent 'c' must be a dict"],
+                full(
+                    json!({"type": "a2a-agent", "a2aAgents": {"a": {}, "b": {"url": "ftp://x"}, "c": {"url": "https://x", "headers": []}}}),
+                ),
+                vec![
+                    "A2A agent 'a' must have a 'url'",
+                    "Headers of A2A agent 'c' must be a dict",
+                ],
                 vec!["A2A agent 'b' has unusual url: ftp://x"],
             ),
         ];

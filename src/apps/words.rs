@@ -1,24 +1,5 @@
 //! Word lists of generated names: short, inoffensive, easy to say over the phone.
 
-pub(super) const ADJECTIVES: &[&str] = &[
-    "amber", "brave", "brisk", "calm", "clear", "cosy", "crisp", "dapper", "deep", "eager", "early",
-    "fair", "fleet", "fresh", "gentle", "glad", "golden", "grand", "green", "happy", "hardy",
-    "honest", "humble", "jolly", "keen", "kind", "lively", "lucid", "lunar", "mellow", "merry",
-    "mild", "misty", "neat", "noble", "nimble", "patient", "plain", "polar", "proud", "quick",
-    "quiet", "rapid", "rosy", "sage", "shiny", "silver", "smooth", "snowy", "solar", "steady",
-    "still", "sunny", "swift", "tidy", "vivid", "warm", "wise", "witty", "young",
-];
-
-pub(super) const NOUNS: &[&str] = &[
-    "acorn", "anchor", "badger", "beacon", "birch", "bridge", "brook", "canyon", "cedar", "cloud",
-    "comet", "coral", "crane", "delta", "dune", "ember", "falcon", "fern", "fjord", "forest",
-    "garden", "glacier", "harbor", "hare", "heron", "island", "jasmine", "kestrel", "lagoon",
-    "lantern", "lark", "lemon", "lynx", "maple", "meadow", "moss", "oak", "ocean", "orchid",
-    "otter", "owl", "pebble", "pine", "planet", "prairie", "quartz", "raven", "reef", "river",
-    "robin", "root", "sparrow", "spruce", "summit", "thistle", "tulip", "valley", "walnut",
-    "willow", "wren",
-];
-
 pub(super) const VERBS: &[&str] = &[
     "asks", "bends", "blooms", "builds", "calls", "climbs", "counts", "dances", "dives", "draws",
     "drifts", "flies", "flows", "gathers", "gleams", "glides", "grows", "hums", "jumps", "knits",

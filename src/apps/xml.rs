@@ -211,7 +211,10 @@ impl StartTag {
         let length = rest.find(|c: char| !c.is_ascii_alphabetic())?;
         let tag = Tag::from_name(&rest[..length])?;
         let mut cursor = Cursor(&rest[length..]);
-        if !cursor.0.starts_with(|c: char| c.is_whitespace() || c == '/' || c == '>') {
+        if !cursor
+            .0
+            .starts_with(|c: char| c.is_whitespace() || c == '/' || c == '>')
+        {
             return None;
         }
         let mut attributes = Vec::new();

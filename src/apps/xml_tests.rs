@@ -28,8 +28,14 @@ fn contents_are_raw() {
         ("<file>a<file>b</file>c</file>", "a<file>b</file>c"),
         ("<file>a<file/>c</file>", "a<file/>c"),
         ("<file>mentions <file> once</file>", "mentions <file> once"),
-        ("<file name=i><script>1</script></file>", "<script>1</script>"),
-        ("<config>{\"a\": \"<config>\"}</config>", "{\"a\": \"<config>\"}"),
+        (
+            "<file name=i><script>1</script></file>",
+            "<script>1</script>",
+        ),
+        (
+            "<config>{\"a\": \"<config>\"}</config>",
+            "{\"a\": \"<config>\"}",
+        ),
         ("<script>never closed", "never closed"),
         ("<file></file>", ""),
         ("<window a=\"x > y\">w</window>", "w"),
@@ -43,7 +49,8 @@ fn contents_are_raw() {
 
 #[test]
 fn attributes_in_all_their_forms() {
-    let source = r#"<file NAME="a b.txt" format='json' raw flag=1 title="x &lt;&amp;lt; y" / >t</file>"#;
+    let source =
+        r#"<file NAME="a b.txt" format='json' raw flag=1 title="x &lt;&amp;lt; y" / >t</file>"#;
     let found = elements(source);
     let expected = [
         ("name", "a b.txt"),
@@ -62,10 +69,7 @@ fn attributes_in_all_their_forms() {
 fn void_and_self_closed_elements_have_no_contents() {
     let found = elements("<link rel=x href='y'>text<link href='z'></link><file name='e'/>rest");
     let inner: Vec<_> = found.iter().map(|e| (e.tag, e.inner)).collect();
-    assert_eq!(
-        inner,
-        [(Tag::Link, ""), (Tag::Link, ""), (Tag::File, "")]
-    );
+    assert_eq!(inner, [(Tag::Link, ""), (Tag::Link, ""), (Tag::File, "")]);
 }
 
 #[test]
@@ -82,7 +86,14 @@ fn other_markup_and_comments_are_kept_apart() {
 
 #[test]
 fn broken_tags_are_text() {
-    for source in ["<script", "<script lang=", "<script lang=\"x>", "<", "</script>", "<scripty>"] {
+    for source in [
+        "<script",
+        "<script lang=",
+        "<script lang=\"x>",
+        "<",
+        "</script>",
+        "<scripty>",
+    ] {
         assert_eq!(parse(source), [Node::Text(source)], "{source}");
     }
 }

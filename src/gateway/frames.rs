@@ -153,22 +153,18 @@ impl FrameStream {
         let gateway = &self.link.gateway;
         let pause = self.throttle.take(Duration::from_millis(now));
         let blocked = match gateway.router.route(client, frame) {
-            Ok(Routed::Delivered) => Vec::new(),
-            Ok(Routed::Local(incoming)) => {
+            Routed::Delivered => Vec::new(),
+            Routed::Local(incoming) => {
                 gateway.peer.receive(incoming);
                 Vec::new()
             }
-            Ok(Routed::Blocked(blocked)) => blocked,
-            Ok(Routed::Rejected(answer)) => match client.push(answer) {
+            Routed::Blocked(blocked) => blocked,
+            Routed::Rejected(answer) => match client.push(answer) {
                 Err(PushError::Full(answer)) => vec![(client.clone(), answer)],
                 _ => Vec::new(),
             },
-            Ok(Routed::Dropped(reason)) => {
+            Routed::Dropped(reason) => {
                 tracing::debug!(client = %client.address, reason, "frame dropped");
-                Vec::new()
-            }
-            Err(error) => {
-                tracing::debug!(client = %client.address, %error, "unreadable frame ignored");
                 Vec::new()
             }
         };

@@ -73,7 +73,7 @@ pub fn user(request: &HttpRequest, node: &Node) -> Result<UserInfo, HttpError> {
     let owner = node
         .directory
         .get(&workspace)
-        .is_some_and(|info| info.is_owned_by(&user));
+        .is_some_and(|info| info.is_owned_personally(&user));
     let client = user.scope.client_id.clone();
     Ok(user.acting_in(&workspace, client.as_deref(), owner))
 }

@@ -47,6 +47,8 @@ pub fn listen(node: Arc<Node>) -> Result<Server, NodeError> {
     .max_connections(100_000)
     .on_connect(SocketHandle::note)
     .disable_signals()
+    // Otherwise a closed WebSocket lingers for a second.
+    .client_disconnect_timeout(std::time::Duration::ZERO)
     .shutdown_timeout(3)
     .bind(&address)
     .map_err(failed)?;

@@ -67,8 +67,8 @@ impl Peer {
         });
         let Some((service, method)) = found else {
             return Err(format!(
-                "Method not found: {}:services.{path} at {}",
-                incoming.caller.address, incoming.to
+                "Method expired or not found: {}:services.{path}",
+                incoming.caller.address
             ));
         };
         let reply_to = match (&incoming.session, body.promise) {

@@ -103,7 +103,7 @@ pub const fn with_default(
 }
 
 impl MethodSpec {
-    /// Binds positional and keyword arguments. Null counts as not given.
+    /// Binds positional and keyword arguments. Null counts as not given where there is a default.
     ///
     /// # Errors
     /// TypeError with the texts of the reference (workspace.md 4): unexpected keyword, missing
@@ -117,6 +117,8 @@ impl MethodSpec {
                 args.len()
             )));
         }
+        let mut given = vec![true; args.len()];
+        given.resize(self.params.len(), false);
         let mut values: Vec<Value> = args;
         values.resize(self.params.len(), Value::Nil);
         for (key, value) in kwargs {
@@ -125,18 +127,24 @@ impl MethodSpec {
                     "got an unexpected keyword argument '{key}'"
                 )));
             };
-            if !values[at].is_nil() {
+            if given[at] && !values[at].is_nil() {
                 return Err(ServiceError::type_(format!(
                     "got multiple values for argument '{key}'"
                 )));
             }
             values[at] = value;
+            given[at] = true;
         }
-        for (param, value) in self.params.iter().zip(&mut values) {
-            if value.is_nil() {
-                *value = param.preset.value().ok_or_else(|| {
-                    ServiceError::type_(format!("Missing required argument: '{}'", param.name))
-                })?;
+        for ((param, value), given) in self.params.iter().zip(&mut values).zip(given) {
+            match param.preset.value() {
+                Some(preset) if value.is_nil() => *value = preset,
+                None if !given => {
+                    return Err(ServiceError::type_(format!(
+                        "Missing required argument: '{}'",
+                        param.name
+                    )));
+                }
+                _ => {}
             }
         }
         Ok(Arguments {
@@ -308,8 +316,9 @@ mod tests {
     fn null_counts_as_not_given() {
         let bound = bind(vec!["x".into(), Value::Nil], Map::new()).unwrap();
         assert_eq!(bound.int("b").unwrap(), 5);
+        assert!(bind(vec![Value::Nil], Map::new()).unwrap().get("a").is_nil());
         assert_eq!(
-            bind(vec![Value::Nil], Map::new()).unwrap_err(),
+            bind(vec![], Map::new()).unwrap_err(),
             "TypeError: Missing required argument: 'a'"
         );
     }

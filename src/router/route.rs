@@ -65,7 +65,7 @@ fn resolve<'a>(router: &Router, from: &Client, to: &'a str) -> Target<'a> {
         }
         if from.level < Level::ReadWrite {
             return Target::Refused(format!(
-                "PermissionError: Read-only client {} cannot broadcast messages. Only \
+                "Read-only client {} cannot broadcast messages. Only \
                  point-to-point messages are allowed for read-only clients.",
                 from.address
             ));
@@ -84,24 +84,25 @@ fn resolve<'a>(router: &Router, from: &Client, to: &'a str) -> Target<'a> {
 
 impl Router {
     /// Routes one frame of `from`.
-    ///
-    /// # Errors
-    /// The header cannot be read. The frame is then ignored; the connection did nothing that
-    /// would justify its end (protocol 2.4).
-    pub fn route(&self, from: &Arc<Client>, frame: Bytes) -> Result<Routed, HeaderError> {
-        let header = Header::parse(&frame, &Limits::default())?;
+    /// A frame whose header cannot be read is ignored, or rejected when it has a session: the
+    /// connection did nothing that would justify its end (protocol 2.4).
+    pub fn route(&self, from: &Arc<Client>, frame: Bytes) -> Routed {
+        let header = match Header::parse(&frame, &Limits::default()) {
+            Ok(header) => header,
+            Err(error) => return unreadable(from, &frame, error),
+        };
         match resolve(self, from, header.to) {
-            Target::Direct(to) => Ok(self.deliver_direct(from, &header, &to, &frame)),
-            Target::Local(to) => Ok(Routed::Local(Incoming {
+            Target::Direct(to) => self.deliver_direct(from, &header, &to, &frame),
+            Target::Local(to) => Routed::Local(Incoming {
                 caller: from.clone(),
                 to: to.to_owned(),
                 kind: header.kind.to_owned(),
                 method: header.method.map(str::to_owned),
                 session: header.session.map(str::to_owned),
                 body: frame.slice(header.body_at..),
-            })),
-            Target::Broadcast => Ok(self.deliver_broadcast(from, &header, &frame)),
-            Target::Refused(reason) => Ok(reject(from, &header, header.to, reason)),
+            }),
+            Target::Broadcast => self.deliver_broadcast(from, &header, &frame),
+            Target::Refused(reason) => reject(from, &header, header.to, reason),
         }
     }
 
@@ -145,6 +146,19 @@ impl Router {
         } else {
             Routed::Blocked(blocked)
         }
+    }
+}
+
+fn unreadable(from: &Client, frame: &[u8], error: HeaderError) -> Routed {
+    let reason = format!("ValueError: {error}");
+    match Header::session_of(frame, &Limits::default()) {
+        Some(session) => Routed::Rejected(reject_frame(
+            &from.address,
+            &from.address,
+            session,
+            &reason,
+        )),
+        None => Routed::Dropped(reason),
     }
 }
 

@@ -112,13 +112,18 @@ impl WorkspaceInfo {
         info
     }
 
-    /// Whether the user owns it (workspace.md 2.3). A missing email never matches.
-    pub fn is_owned_by(&self, user: &UserInfo) -> bool {
+    /// Whether the user is an owner by themselves; entering, that makes them administrators. A
+    /// child token is not: it may have been made weaker on purpose. A missing email never matches.
+    pub fn is_owned_personally(&self, user: &UserInfo) -> bool {
         let named = |text: &str| self.owners.iter().any(|owner| owner == text);
         named(&user.id)
             || user.email.as_deref().is_some_and(named)
-            || user.parent.as_deref().is_some_and(named)
             || self.id == user.personal_workspace()
+    }
+
+    /// Whether the user owns it (workspace.md 2.3), be it as the parent's personal workspace.
+    pub fn is_owned_by(&self, user: &UserInfo) -> bool {
+        self.is_owned_personally(user)
             || user
                 .parent
                 .as_ref()
@@ -172,9 +177,10 @@ impl WorkspaceInfo {
         }
         let mut info: WorkspaceInfo =
             serde_json::from_value(json).map_err(|error| WorkspaceError::Config(error.to_string()))?;
-        let owner = creator.effective_id().to_owned();
-        if !info.owners.contains(&owner) {
-            info.owners.push(owner);
+        // The one who made it goes last, which the quota counts; the human behind a token counts.
+        for owner in [&*creator.id, creator.effective_id()] {
+            info.owners.retain(|known| known != owner);
+            info.owners.push(owner.to_owned());
         }
         Ok(info)
     }

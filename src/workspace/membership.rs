@@ -98,7 +98,6 @@ impl Directory {
         let encoded = user.scope.current_workspace.clone();
         let asked = hello.workspace.clone().filter(|ws| !ws.is_empty());
         let workspace = match (encoded, asked) {
-            (Some(encoded), Some(asked)) if asked == PUBLIC && encoded != PUBLIC => encoded,
             (Some(encoded), Some(asked)) => {
                 user.check_workspace(&asked)
                     .map_err(|error| rejected(&error))?;
@@ -137,7 +136,7 @@ impl Directory {
         let info = self
             .ensure(&workspace, &user)
             .map_err(|error| Refusal::setup(format!("'{error}'")))?;
-        let user = user.acting_in(&workspace, Some(client_id), info.is_owned_by(&user));
+        let user = user.acting_in(&workspace, Some(client_id), info.is_owned_personally(&user));
         if !user.allows(&workspace, Level::Read) {
             return Err(Refusal::setup(format!(
                 "Permission denied for workspace: {workspace}"

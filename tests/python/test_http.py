@@ -139,8 +139,10 @@ async def test_the_supervision_tree(http, server, api):
 
 # --- files for browsers --------------------------------------------------------------------
 
-@pytest.mark.parametrize("name", ["hypha-rpc-websocket.js", "hypha-rpc-websocket.mjs",
-                                  "hypha-rpc-websocket.min.js", "hypha-rpc-websocket.min.mjs"])
+@pytest.mark.parametrize("name", [
+    "hypha-rpc-websocket.js", "hypha-rpc-websocket.mjs",
+    pytest.param("hypha-rpc-websocket.min.js", marks=pytest.mark.ours),
+    pytest.param("hypha-rpc-websocket.min.mjs", marks=pytest.mark.ours)])
 async def test_the_javascript_client(http, name):
     response = await http.get(f"/assets/{name}")
     assert response.status_code == 200

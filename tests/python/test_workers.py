@@ -138,10 +138,10 @@ async def test_selection(controller, api, connect, alice, server):
     session = await controller.start(app.id, worker_selection_mode="first")
     assert session.worker_id in (one.id, two.id)
     await controller.stop(session.id)
-    error = await failure(controller.start(app.id, worker_selection_mode="exact"))
-    assert "ultiple workers found" in error or "Multiple" in error
-    error = await failure(controller.start(app.id, worker_selection_mode="worst"))
-    assert "worst" in error or "Invalid" in error
+    error = await failure_text(controller.start(app.id, worker_selection_mode="exact"))
+    assert f"Multiple workers found for app_type {one.kind}, but mode is 'exact'" in error
+    error = await failure_text(controller.start(app.id, worker_selection_mode="worst"))
+    assert "Invalid selection mode: worst" in error
 
 
 async def test_a_worker_of_the_wrong_kind(controller, api, worker, server):

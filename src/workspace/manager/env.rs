@@ -20,8 +20,8 @@ impl ManagerService {
     ) -> Result<Reply, ServiceError> {
         self.directory
             .require(&context.user, &context.ws, Level::ReadWrite)?;
-        let (key, value) = (args.str("key")?.to_owned(), args.str("value")?.to_owned());
-        if key.is_empty() || value.len() > MAX_VALUE {
+        let (key, value) = (args.str("key")?.to_owned(), args.opt_str("value")?);
+        if key.is_empty() || value.is_some_and(|value| value.len() > MAX_VALUE) {
             return Err(ServiceError::value(format!(
                 "a variable needs a name and at most {MAX_VALUE} bytes of value"
             )));
@@ -36,7 +36,10 @@ impl ManagerService {
                 if variables.len() >= MAX_VARIABLES && !variables.contains_key(&key) {
                     return true;
                 }
-                variables.insert(key, Json::String(value));
+                match value {
+                    Some(value) => variables.insert(key, value.into()),
+                    None => variables.remove(&key),
+                };
                 false
             })
             .await?;
