@@ -1,6 +1,7 @@
 //! What the actors of the apps room share, and the way into them from the rest of the server.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -22,6 +23,9 @@ use crate::supervision::{AddrSlot, SharedClock};
 use crate::wire::{Map, Value};
 use crate::workers::{SERVICE_TYPE, Worker, WorkerTable};
 use crate::workspace::{AppHost, Directory, PUBLIC, ServiceRecord};
+
+/// How long a start waits for workers that are registering.
+pub(super) const DISCOVERY: Duration = Duration::from_secs(5);
 
 /// See the module's text.
 pub struct Host {
@@ -166,6 +170,7 @@ impl Host {
         mode: Option<&str>,
         app: &str,
     ) -> Result<Arc<dyn Worker>, ServiceError> {
+        self.workers.complete(DISCOVERY).await;
         let all = self.candidates();
         let chosen = match worker_id {
             Some(id) => {
@@ -207,12 +212,16 @@ impl Host {
         let (Ok(host), record) = (self.shared(), record.clone()) else {
             return;
         };
+        host.workers.expect(&record.id());
         actix_web::rt::spawn(async move {
             match host.workspace(&record.workspace).await {
                 Ok(slot) => {
                     slot.do_send(AddWorker(record));
                 }
-                Err(error) => tracing::warn!(%error, "a worker is not adopted"),
+                Err(error) => {
+                    tracing::warn!(%error, "a worker is not adopted");
+                    host.workers.settle(&record.id());
+                }
             }
         });
     }

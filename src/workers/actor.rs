@@ -47,6 +47,7 @@ impl Actor for WorkerActor {
         let (peer, record) = (self.peer.clone(), self.record.clone());
         let discovered = async move { RemoteWorker::discover(peer, &record).await };
         ctx.spawn(discovered.into_actor(self).map(|worker, actor, ctx| {
+            let id = actor.record.id();
             match worker {
                 Ok(worker) => {
                     let worker = Arc::new(worker);
@@ -54,16 +55,19 @@ impl Actor for WorkerActor {
                     actor.table.add(worker);
                 }
                 Err(error) => {
-                    tracing::warn!(worker = actor.record.id(), %error, "a worker is not usable");
+                    tracing::warn!(worker = id, %error, "a worker is not usable");
                     actor.exit.set(ExitReason::Error(error.to_string()));
                     ctx.stop();
                 }
             }
+            actor.table.settle(&id);
         }));
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
-        self.table.remove(&self.record.id());
+        let id = self.record.id();
+        self.table.settle(&id);
+        self.table.remove(&id);
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use dashmap::DashMap;
+use tokio::sync::Notify;
 
 use super::contract::{Worker, WorkerInfo};
 
@@ -18,6 +20,9 @@ struct Entry {
 #[derive(Default)]
 pub struct WorkerTable {
     entries: DashMap<String, Arc<Entry>>,
+    /// Registered workers whose abilities are still being asked for.
+    expected: DashMap<String, ()>,
+    settled: Notify,
 }
 
 impl WorkerTable {
@@ -29,6 +34,35 @@ impl WorkerTable {
         };
         self.entries
             .insert(worker.info().id.clone(), Arc::new(entry));
+    }
+
+    /// A worker was registered and will be added, or found unusable.
+    pub fn expect(&self, id: &str) {
+        self.expected.insert(id.to_owned(), ());
+    }
+
+    /// What was expected is known now.
+    pub fn settle(&self, id: &str) {
+        self.expected.remove(id);
+        self.settled.notify_waiters();
+    }
+
+    /// Waits until no worker is expected, so that whoever registers one and installs an app for it
+    /// at once finds it; at most `patience`.
+    pub async fn complete(&self, patience: Duration) {
+        let waited = async {
+            loop {
+                let settled = self.settled.notified();
+                tokio::pin!(settled);
+                settled.as_mut().enable();
+                if self.expected.is_empty() {
+                    return;
+                }
+                settled.await;
+            }
+        };
+        // A worker that takes longer is simply not there yet.
+        let _ = tokio::time::timeout(patience, waited).await;
     }
 
     pub fn remove(&self, id: &str) -> bool {

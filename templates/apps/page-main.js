@@ -33,8 +33,6 @@ const page = (() => {
   }
 
   const app = JSON.parse(document.getElementById("rhizome-app").textContent);
-  // Tells the server to wait for `ready`, where it would take the load event of a foreign page for it.
-  send({ type: "hello" });
   return {
     ready, failed, send,
     code: app.code,

@@ -21,12 +21,22 @@ async def install(controller, kind, **more):
 
 # --- the guide's worker, word for word -----------------------------------------------------
 
+class WithId:
+    """A client that gives services an id, which the guide's registration leaves to its host."""
+
+    def __init__(self, client):
+        self.client = client
+
+    async def register_service(self, service):
+        return await self.client.register_service({"id": "custom-worker", **service})
+
+
 @pytest.fixture
 async def seed(connect, alice):
     """The guide's module with its worker registered by a client of its own, all state fresh."""
     seed_worker.worker_sessions.clear()
     client = await connect(alice)
-    await seed_worker.hypha_startup(client)
+    await seed_worker.hypha_startup(WithId(client))
     yield seed_worker
     seed_worker.worker_sessions.clear()
 

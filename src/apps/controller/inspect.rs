@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Controller, opt_text};
+use super::{Controller, selector_of};
 use crate::apps::ids::{AppRef, SessionId};
 use crate::apps::session::SessionEntry;
-use crate::apps::store::VersionSelector;
 use crate::apps::validate::validate_app_manifest;
 use crate::identity::Level;
 use crate::map;
@@ -13,6 +12,7 @@ use crate::peer::{Arguments, CallContext, Reply, ServiceError};
 use crate::wire::Value;
 use crate::workers::Worker;
 use crate::workers::browser::service::log_query;
+use crate::apps::host::DISCOVERY;
 use crate::workspace::PUBLIC;
 
 impl Controller {
@@ -62,13 +62,14 @@ impl Controller {
         Ok(listed.into())
     }
 
-    pub(super) fn list_workers(
+    pub(super) async fn list_workers(
         &self,
         args: &Arguments,
         context: &CallContext,
     ) -> Result<Reply, ServiceError> {
         self.host.check_session(&context.ws, context, Level::Read)?;
         let wanted = args.opt_str("app_type")?;
+        self.host.workers.complete(DISCOVERY).await;
         let table = &self.host.workers;
         let mut found = table.in_workspace(&context.ws);
         if context.ws != PUBLIC {
@@ -144,11 +145,7 @@ impl Controller {
     ) -> Result<Reply, ServiceError> {
         let (workspace, app) = self.app_of(args, context)?;
         self.host.check_session(&workspace, context, Level::Read)?;
-        let selector = match (args.bool("stage")?, opt_text(args, "version")?) {
-            (true, _) => VersionSelector::Stage,
-            (false, Some(label)) => VersionSelector::Label(label),
-            (false, None) => VersionSelector::Current,
-        };
+        let selector = selector_of(args)?;
         let record = self
             .host
             .store

@@ -118,6 +118,28 @@ static METHODS: &[MethodSpec] = &[
         params: &[APP, VERSION, STAGE],
     },
     MethodSpec {
+        name: "list_files",
+        doc: "Lists the files of an app: one level of folders, or all.",
+        params: &[
+            APP,
+            optional("path", Kind::Str, "folder; the top when not given"),
+            with_default("recursive", Kind::Bool, Preset::Bool(false), "all levels"),
+            VERSION,
+            STAGE,
+        ],
+    },
+    MethodSpec {
+        name: "read_file",
+        doc: "Returns a file of an app.",
+        params: &[
+            APP,
+            required("file_path", Kind::Str, "path of the file"),
+            with_default("format", Kind::Str, Preset::Str("text"), "text, json or binary (base64)"),
+            VERSION,
+            STAGE,
+        ],
+    },
+    MethodSpec {
         name: "get_session_info",
         doc: "Returns a session with its state, restarts and history.",
         params: &[SESSION],

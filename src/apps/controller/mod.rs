@@ -4,6 +4,7 @@
 //! checks permissions and shapes, and leaves the work to the host and its actors.
 
 mod inspect;
+mod files;
 mod methods;
 mod run;
 
@@ -13,6 +14,7 @@ use futures::FutureExt;
 
 use super::host::Host;
 use super::ids::{AppRef, IdError};
+use super::store::VersionSelector;
 use crate::peer::{
     Arguments, CallContext, Callback, ErrorClass, MethodFuture, MethodSpec, Reply, Service,
     ServiceError, ServiceSpec,
@@ -51,12 +53,14 @@ impl Controller {
             "list_apps" => self.list_apps(context).await,
             "list_running" => self.list_running(context),
             "list_sessions" => self.list_sessions(args, context),
-            "list_workers" => self.list_workers(args, context),
+            "list_workers" => self.list_workers(args, context).await,
             "get_logs" => self.get_logs(args, context).await,
             "get_app_info" => self.get_app_info(args, context).await,
             "get_session_info" => self.get_session_info(args, context),
             "execute" => self.execute(args, context).await,
             "take_screenshot" => self.take_screenshot(args, context).await,
+            "list_files" => self.list_files(args, context).await,
+            "read_file" => self.read_file(args, context).await,
             "validate_app_manifest" => self.validate_app_manifest(args),
             other => Err(ServiceError::key(format!("Method not found: {other}"))),
         }
@@ -98,6 +102,15 @@ impl Service for Controller {
 /// A text or null, whatever else is an error.
 fn opt_text(args: &Arguments, name: &str) -> Result<Option<String>, ServiceError> {
     Ok(args.opt_str(name)?.map(str::to_owned))
+}
+
+/// The version that `stage` and `version` mean.
+fn selector_of(args: &Arguments) -> Result<VersionSelector, ServiceError> {
+    Ok(match (args.bool("stage")?, opt_text(args, "version")?) {
+        (true, _) => VersionSelector::Stage,
+        (false, Some(label)) => VersionSelector::Label(label),
+        (false, None) => VersionSelector::Current,
+    })
 }
 
 /// The startup settings among the keyword arguments of a call.

@@ -1,10 +1,9 @@
 //! Installing, starting, stopping.
 
-use super::{Controller, opt_text, startup_of};
+use super::{Controller, opt_text, selector_of, startup_of};
 use crate::apps::ids::SessionId;
 use crate::apps::install::InstallRequest;
 use crate::apps::start::StartRequest;
-use crate::apps::store::VersionSelector;
 use crate::identity::Level;
 use crate::peer::{Arguments, CallContext, Reply, ServiceError};
 use crate::wire::Value;
@@ -75,11 +74,7 @@ impl Controller {
                 context.user.id
             )));
         }
-        let selector = match (args.bool("stage")?, opt_text(args, "version")?) {
-            (true, _) => VersionSelector::Stage,
-            (false, Some(label)) => VersionSelector::Label(label),
-            (false, None) => VersionSelector::Current,
-        };
+        let selector = selector_of(args)?;
         let request = StartRequest {
             workspace,
             app,

@@ -185,7 +185,7 @@ impl SessionEntry {
         info.insert("updated_at", time(life.history.updated_at()));
         info.insert("restarts", i64::from(life.history.restarts));
         info.insert("last_error", life.history.last_error.clone());
-        let history: Vec<Value> = life
+        let states: Vec<Value> = life
             .history
             .entries
             .iter()
@@ -198,7 +198,20 @@ impl SessionEntry {
                 })
             })
             .collect();
-        info.insert("history", history);
+        let crashes: Vec<Value> = life
+            .history
+            .entries
+            .iter()
+            .filter(|entry| entry.state == SessionState::Crashed)
+            .map(|entry| {
+                Value::Map(map! {
+                    "at" => format_iso(entry.at),
+                    "cause" => entry.cause.clone(),
+                })
+            })
+            .collect();
+        info.insert("history", crashes);
+        info.insert("states", states);
         let logs: Vec<Value> = life.history.last_logs.iter().map(|l| l.as_str().into()).collect();
         info.insert("last_logs", logs);
         info.insert(

@@ -81,7 +81,10 @@ fn start_order(
         app_type: app_type.to_owned(),
         version: order.version.clone(),
         page_url: format!("{server_url}/_pages/{page}/{entry_point}"),
-        app_files_base_url: format!("{server_url}/_pages/{page}"),
+        app_files_base_url: format!(
+            "{server_url}/{workspace}/artifacts/{}@{}/files",
+            order.app, order.version
+        ),
         server_url,
         token,
         entry_point,

@@ -240,6 +240,22 @@ impl AppStore {
         Ok(self.inner.blobs.get(&blob).await?)
     }
 
+    /// Path, size and time (seconds since 1970) of the files of one version.
+    ///
+    /// # Errors
+    /// There is no such app or version.
+    pub async fn files(
+        &self,
+        workspace: &str,
+        app: &str,
+        selector: &VersionSelector,
+    ) -> Result<Vec<(String, u64, f64)>, AppStoreError> {
+        let (key, name) = (key(workspace, app), format!("{workspace}/{app}"));
+        let selector = selector.clone();
+        self.blocking(move |inner| inner.files(&key, &name, &selector))
+            .await
+    }
+
     /// Whether an app is switched off.
     ///
     /// # Errors

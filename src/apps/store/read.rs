@@ -107,6 +107,22 @@ impl Inner {
             .ok_or_else(|| AppStoreError::NoFile(path.to_owned()))
     }
 
+    pub(super) fn files(
+        &self,
+        at: &str,
+        name: &str,
+        selector: &VersionSelector,
+    ) -> Result<Vec<(String, u64, f64)>, AppStoreError> {
+        let artifact = self.artifact(at, name)?;
+        let (_, dir) = self.select(&artifact, selector)?;
+        let prefix = file_key(&artifact.id, dir, "");
+        let found = self.files.scan_prefix(&prefix)?;
+        Ok(found
+            .into_iter()
+            .map(|(key, entry)| (key[prefix.len()..].to_owned(), entry.size, entry.at))
+            .collect())
+    }
+
     pub(super) fn record(
         &self,
         at: &str,

@@ -1,14 +1,13 @@
 //! Opening a page: a browser context of its own, everything set up on a blank page, and then the navigation.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chromiumoxide::Page as CdpPage;
 use chromiumoxide::cdp::browser_protocol::browser::BrowserContextId;
 use chromiumoxide::cdp::browser_protocol::page::AddScriptToEvaluateOnNewDocumentParams;
 use chromiumoxide::cdp::browser_protocol::target::{CreateBrowserContextParams, CreateTargetParams, DisposeBrowserContextParams};
-use chromiumoxide::cdp::js_protocol::runtime::AddBindingParams;
+use chromiumoxide::cdp::js_protocol::runtime::{AddBindingParams, EvaluateParams};
 use serde_json::Value;
 use url::Url;
 
@@ -21,6 +20,8 @@ use super::state::PageState;
 
 /// How long the status of a document that has loaded may lag behind.
 const STATUS_LAG: Duration = Duration::from_secs(1);
+/// Finds the element that all templates have.
+const LOOK: &str = "document.getElementById('rhizome-app') !== null";
 /// Keys of a page's config whose values must not show up in logs.
 const SECRET_KEYS: [&str; 2] = ["token", "reconnection_token"];
 
@@ -114,13 +115,24 @@ async fn navigate(page: CdpPage, state: Arc<PageState>, request: PageRequest, de
     if let Some(status) = state.status().filter(|status| is_bad(*status)) {
         return state.failed(bad_status(status, &url));
     }
-    // What a page of ours said while it loaded was seen before its load event's answer.
-    if !state.greeted.load(Ordering::Relaxed) {
-        return state.ready(false);
-    }
-    if tokio::time::timeout_at(deadline, state.outcome()).await.is_err() {
+    let judged = async {
+        if !has_template(&page).await {
+            return state.ready(false);
+        }
+        // It says itself when it is ready.
+        let _ = state.outcome().await;
+    };
+    if tokio::time::timeout_at(deadline, judged).await.is_err() {
         state.failed(format!("the app was not ready within {} s", request.timeout.as_secs_f64()));
     }
+}
+
+/// Whether the loaded page is made from one of our templates.
+async fn has_template(page: &CdpPage) -> bool {
+    let mut look = EvaluateParams::new(LOOK);
+    look.return_by_value = Some(true);
+    // A page that has already moved on to another address is not ours.
+    page.execute(look).await.is_ok_and(|seen| seen.result.result.value == Some(Value::Bool(true)))
 }
 
 fn is_bad(status: i64) -> bool {

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use chromiumoxide::Page as CdpPage;
 use chromiumoxide::cdp::browser_protocol::log::{EventEntryAdded, LogEntryLevel, LogEntrySource};
@@ -35,8 +34,6 @@ pub(crate) type Stream = SelectAll<BoxStream<'static, Seen>>;
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum Signal {
-    /// A page of ours is starting: it will say when it is ready.
-    Hello,
     Ready,
     Failed { message: String },
     /// A line that a worker forwards.
@@ -151,7 +148,6 @@ fn entry(event: &EventEntryAdded, forwarding: &mut HashSet<String>) -> Option<Lo
 fn signal(state: &PageState, payload: &str) -> Option<Result<(), String>> {
     // The app's own code may call the binding too; what makes no sense is its own affair.
     match serde_json::from_str(payload).ok()? {
-        Signal::Hello => state.greeted.store(true, Ordering::Relaxed),
         Signal::Ready => return Some(Ok(())),
         Signal::Failed { message } => return Some(Err(message)),
         Signal::Log { kind, level, text, ts } => {

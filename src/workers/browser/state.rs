@@ -1,7 +1,7 @@
 //! What is known of one page, shared by its handle, its event pump and the engine.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
@@ -68,8 +68,6 @@ impl PageEvents {
 pub(crate) struct PageState {
     /// The session that the page belongs to.
     pub session: String,
-    /// Set when the page has announced that it will signal its readiness.
-    pub greeted: AtomicBool,
     status: watch::Sender<Option<i64>>,
     outcome: watch::Sender<Option<Result<(), BrowserError>>>,
     ended: watch::Sender<Option<End>>,
@@ -86,7 +84,6 @@ impl PageState {
         let waiting = Arc::new(AtomicUsize::new(0));
         let state = Self {
             session,
-            greeted: AtomicBool::new(false),
             status: watch::Sender::new(None),
             outcome: watch::Sender::new(None),
             ended: watch::Sender::new(None),

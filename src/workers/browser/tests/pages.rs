@@ -117,11 +117,13 @@ async fn closing_is_final_and_may_be_repeated() {
     assert!(matches!(page.screenshot(ImageFormat::Png).await, Err(BrowserError::Gone(_))));
     while soon(events.recv()).await.is_some() {}
     assert_eq!(engine.page_count(), 0);
+    eprintln!("DBG 1");
     // A page that goes by itself, and one that is merely dropped.
     let (page, mut events) = site.open(&engine, "/").await;
     soon(page.ready()).await.unwrap();
     engine.command("close a page", CloseTargetParams::new(page.target_id().to_owned())).await.unwrap();
     while soon(events.recv()).await.is_some_and(|event| event != PageEvent::Closed) {}
+    eprintln!("DBG 2");
     let (page, mut events) = site.open(&engine, "/").await;
     drop(page);
     while soon(events.recv()).await.is_some_and(|event| event != PageEvent::Closed) {}
