@@ -74,7 +74,11 @@ impl AppActor {
         })
     }
 
-    fn begin(&mut self, order: SessionOrder, ctx: &mut Context<Self>) -> Result<Arc<SessionEntry>, ServiceError> {
+    fn begin(
+        &mut self,
+        order: SessionOrder,
+        ctx: &mut Context<Self>,
+    ) -> Result<Arc<SessionEntry>, ServiceError> {
         let entry = SessionEntry::new(order, self.host.clock.unix());
         self.host.sessions.add(entry.clone());
         let policy = if entry.order.manifest.daemon() {
@@ -86,7 +90,11 @@ impl AppActor {
         let spec = ChildSpec::observed(entry.id(), "session", &entry.slot, move |args, _| {
             SessionActor::new(host.clone(), shared.clone(), args.exit, args.restarts)
         })
-        .restart(if entry.order.trial { Restart::Temporary } else { Restart::Transient })
+        .restart(if entry.order.trial {
+            Restart::Temporary
+        } else {
+            Restart::Transient
+        })
         .shutdown(SESSION_STOP)
         .on_exhausted(policy);
         self.children.start(spec, ctx).map_err(|error| {
@@ -109,7 +117,9 @@ impl AppActor {
                     entry.advance(SessionEvent::Crashed, now, Some(&reason.to_string()));
                 }
             }
-            ChildEvent::Restarting { after, restarts, .. } => {
+            ChildEvent::Restarting {
+                after, restarts, ..
+            } => {
                 let cause = format!("restart {restarts} in {:.1} s", after.as_secs_f64());
                 entry.advance(SessionEvent::RestartScheduled, now, Some(&cause));
             }
@@ -137,7 +147,11 @@ impl Actor for AppActor {
     fn started(&mut self, _: &mut Self::Context) {
         let now = self.host.clock.unix();
         for entry in self.sessions() {
-            entry.advance(SessionEvent::WorkerLost, now, Some("the app's supervisor was restarted"));
+            entry.advance(
+                SessionEvent::WorkerLost,
+                now,
+                Some("the app's supervisor was restarted"),
+            );
             let worker = entry.worker().and_then(|id| self.host.workers.get(&id));
             if let Some(worker) = worker {
                 let session = entry.worker_session();
@@ -175,9 +189,10 @@ impl Handler<StartSession> for AppActor {
             Some(entry) => Ok(entry),
             None => self.begin(*start.order, ctx),
         };
+        // Asked for here: a quick end must not come before the question.
+        let settled = entry.map(|entry| entry.settled());
         Box::pin(async move {
-            let settled = entry?.settled();
-            settled
+            settled?
                 .await
                 .unwrap_or_else(|_| Err(ServiceError::runtime("the session is gone")))
         })
@@ -204,7 +219,10 @@ impl Handler<EndSessions> for AppActor {
             }
             // Between two lives there is only the supervisor's plan to call off.
             let now = self.host.clock.unix();
-            if matches!(entry.state(), SessionState::Crashed | SessionState::Restarting) {
+            if matches!(
+                entry.state(),
+                SessionState::Crashed | SessionState::Restarting
+            ) {
                 entry.advance(SessionEvent::StopRequested, now, Some(order.cause));
                 ended.push(self.children.stop(&entry.id(), ctx).boxed());
             }

@@ -206,16 +206,16 @@ fn base64_bytes(path: &str, content: RawContent) -> Result<Bytes, FileError> {
         RawContent::Json(other) => return Err(wrong_content(path, other)),
     };
     let payload = data_url_payload(text.trim()).map_err(|cause| failed(cause.to_owned()))?;
-    let decoded = lenient_base64().decode(&*without_blanks(payload));
+    let decoded = strict_base64().decode(&*without_blanks(payload));
     decoded
         .map(Bytes::from)
         .map_err(|error| failed(error.to_string()))
 }
 
-/// Padding is often lost on the way; it carries no information.
-fn lenient_base64() -> GeneralPurpose {
+/// Padding is required: text that was cut off on the way must not pass for a file.
+fn strict_base64() -> GeneralPurpose {
     let config = GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_padding_mode(DecodePaddingMode::RequireCanonical)
         .with_decode_allow_trailing_bits(true);
     GeneralPurpose::new(&alphabet::STANDARD, config)
 }

@@ -84,7 +84,11 @@ impl Host {
     ///
     /// # Errors
     /// Its supervisors are restarting.
-    pub async fn app(&self, workspace: &str, app: &str) -> Result<AddrSlot<AppActor>, ServiceError> {
+    pub async fn app(
+        &self,
+        workspace: &str,
+        app: &str,
+    ) -> Result<AddrSlot<AppActor>, ServiceError> {
         let slot = self.workspace(workspace).await?;
         slot.send(EnsureApp(app.to_owned()))
             .await
@@ -107,7 +111,8 @@ impl Host {
 
     /// Takes down the actor of an app that is no more.
     pub async fn remove_app(&self, workspace: &str, app: &str) -> Result<(), ServiceError> {
-        self.end_sessions(workspace, app, None, "uninstalled").await?;
+        self.end_sessions(workspace, app, None, "uninstalled")
+            .await?;
         let slot = self.workspace(workspace).await?;
         slot.send(RemoveApp(app.to_owned()))
             .await
@@ -142,7 +147,10 @@ impl Host {
                     id: WorkerId::parse(&info.id, PUBLIC).ok()?,
                     disabled: self.workers.is_disabled(&info.id),
                     supported_types: info.supported_types,
-                    provider: info.client.as_deref().and_then(|client| self.provider(client)),
+                    provider: info
+                        .client
+                        .as_deref()
+                        .and_then(|client| self.provider(client)),
                     dormant: false,
                 })
             })
@@ -285,17 +293,27 @@ impl AppHost for Host {
     ) -> BoxFuture<'static, Result<String, ServiceError>> {
         let (workspace, app, service) = (workspace.to_owned(), app.to_owned(), service.to_owned());
         let host = self.shared();
-        async move { host?.start_for_service(&workspace, &app, &service, &caller).await }.boxed()
+        async move {
+            host?
+                .start_for_service(&workspace, &app, &service, &caller)
+                .await
+        }
+        .boxed()
     }
 
     fn selection_mode(&self, workspace: &str, app: &str) -> Option<String> {
         let sessions = self.sessions.of_app(workspace, app);
         let manifest = &sessions.first()?.order.manifest;
-        if let Some(mode) = manifest.get("service_selection_mode").and_then(|mode| mode.as_str()) {
+        if let Some(mode) = manifest
+            .get("service_selection_mode")
+            .and_then(|mode| mode.as_str())
+        {
             return Some(mode.to_owned());
         }
         // Several instances are the point of autoscaling; `exact` would refuse them.
-        manifest.autoscaling_enabled().then(|| "min_load".to_owned())
+        manifest
+            .autoscaling_enabled()
+            .then(|| "min_load".to_owned())
     }
 
     fn app_services(&self, workspace: &str) -> BoxFuture<'static, Vec<Map>> {

@@ -244,7 +244,10 @@ impl Host {
         self.end_sessions(workspace, app, session, "trial start done")
             .await?;
         let services = manifest_services(&record);
-        let names: Vec<Json> = services.iter().map(|service| service["id"].clone()).collect();
+        let names: Vec<Json> = services
+            .iter()
+            .map(|service| service["id"].clone())
+            .collect();
         manifest.set_services(services);
         manifest.set("service_ids", names);
         let committed = manifest.committed();

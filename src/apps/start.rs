@@ -48,7 +48,10 @@ impl Host {
             .version(&request.workspace, &request.app, &request.selector)
             .await?;
         if self.store.is_disabled(&request.workspace, &request.app)? && !request.trial {
-            return Err(ServiceError::runtime(format!("App {} is disabled", request.app)));
+            return Err(ServiceError::runtime(format!(
+                "App {} is disabled",
+                request.app
+            )));
         }
         let (workspace, app) = (request.workspace.clone(), request.app.clone());
         let order = self.order(request, found, caller).await?;
@@ -110,7 +113,10 @@ impl Host {
         if manifest.app_type() == Some("web-app") {
             return true;
         }
-        let Some(entry) = manifest.entry_point().filter(|entry| entry.ends_with(".html")) else {
+        let Some(entry) = manifest
+            .entry_point()
+            .filter(|entry| entry.ends_with(".html"))
+        else {
             return false;
         };
         match self.store.file(workspace, app, label, entry).await {
@@ -131,10 +137,15 @@ impl Host {
         caller: &CallContext,
     ) -> Result<String, ServiceError> {
         if matches!(service, "*" | "built-in") {
-            return Err(ServiceError::value(format!("Invalid service id: {service}@{app}")));
+            return Err(ServiceError::value(format!(
+                "Invalid service id: {service}@{app}"
+            )));
         }
-        let missing =
-            || ServiceError::key(format!("Application id `{app}` not found in workspace {workspace}"));
+        let missing = || {
+            ServiceError::key(format!(
+                "Application id `{app}` not found in workspace {workspace}"
+            ))
+        };
         let found = self
             .store
             .version(workspace, app, &VersionSelector::Current)
@@ -146,10 +157,15 @@ impl Host {
             )));
         }
         let offered = found.manifest.service(service).ok_or_else(|| {
-            ServiceError::key(format!("Service id `{service}` not found in application {app}"))
+            ServiceError::key(format!(
+                "Service id `{service}` not found in application {app}"
+            ))
         })?;
         // The installer's rights run the app, so the caller's right to use it comes first (S11).
-        let open = matches!(offered["config"]["visibility"].as_str(), Some("public" | "unlisted"));
+        let open = matches!(
+            offered["config"]["visibility"].as_str(),
+            Some("public" | "unlisted")
+        );
         if !open && !caller.user.allows(workspace, Level::Read) {
             return Err(ServiceError::permission(format!(
                 "Permission denied for non-public service in workspace {workspace}"
@@ -197,7 +213,9 @@ fn contains(haystack: &[u8], needle: &str) -> bool {
 
 /// The services of a session as its manifest lists them: the client's id replaced by `*`.
 pub fn manifest_services(record: &Map) -> Vec<serde_json::Value> {
-    let listed = record.get("services").and_then(crate::wire::Value::as_array);
+    let listed = record
+        .get("services")
+        .and_then(crate::wire::Value::as_array);
     listed
         .into_iter()
         .flatten()

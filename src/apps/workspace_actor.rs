@@ -137,7 +137,10 @@ impl Handler<AddWorker> for WorkspaceActor {
         let gone = self.children.stop(&id, ctx);
         // A registration that replaces another waits for the old actor to go.
         ctx.spawn(gone.into_actor(self).map(move |(), actor, ctx| {
-            let (peer, table) = (actor.host.directory.peer.clone(), actor.host.workers.clone());
+            let (peer, table) = (
+                actor.host.directory.peer.clone(),
+                actor.host.workers.clone(),
+            );
             let spec = ChildSpec::observed(id, "worker", &AddrSlot::new(), move |args, _| {
                 WorkerActor::new(peer.clone(), table.clone(), record.clone(), args.exit)
             })

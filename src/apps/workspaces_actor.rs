@@ -71,7 +71,11 @@ impl Supervising for WorkspacesActor {
 impl Handler<EnsureWorkspace> for WorkspacesActor {
     type Result = MessageResult<EnsureWorkspace>;
 
-    fn handle(&mut self, EnsureWorkspace(id): EnsureWorkspace, ctx: &mut Self::Context) -> Self::Result {
+    fn handle(
+        &mut self,
+        EnsureWorkspace(id): EnsureWorkspace,
+        ctx: &mut Self::Context,
+    ) -> Self::Result {
         if let Some(slot) = self.workspaces.get(&id) {
             return MessageResult(slot.clone());
         }

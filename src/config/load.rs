@@ -91,7 +91,10 @@ fn read_file(path: &Path, origins: &mut BTreeMap<String, String>) -> Result<Tabl
     })?;
     for (section, values) in &table {
         for key in values.as_table().into_iter().flat_map(Table::keys) {
-            origins.insert(format!("{section}.{key}"), format!("file {}", path.display()));
+            origins.insert(
+                format!("{section}.{key}"),
+                format!("file {}", path.display()),
+            );
         }
     }
     Ok(table)
@@ -137,11 +140,11 @@ fn read(setting: &Setting, origin: &str, text: &str) -> Result<Value, ConfigErro
 mod tests {
     use super::*;
 
-    fn loaded(
-        flags: &[(&'static str, &str)],
-        env: &[(&str, &str)],
-    ) -> Result<Loaded, ConfigError> {
-        let flags = flags.iter().map(|(path, text)| (*path, (*text).to_owned())).collect();
+    fn loaded(flags: &[(&'static str, &str)], env: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
+        let flags = flags
+            .iter()
+            .map(|(path, text)| (*path, (*text).to_owned()))
+            .collect();
         let env: BTreeMap<String, String> = env
             .iter()
             .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
@@ -169,7 +172,9 @@ mod tests {
 
     #[test]
     fn wrong_values_are_named() {
-        let error = loaded(&[], &[("HYPHA_PORT", "many")]).unwrap_err().to_string();
+        let error = loaded(&[], &[("HYPHA_PORT", "many")])
+            .unwrap_err()
+            .to_string();
         assert_eq!(
             error,
             "environment HYPHA_PORT: server.port must be a whole number, got \"many\""
@@ -191,9 +196,16 @@ mod tests {
         let missing: Vec<_> = SETTINGS
             .iter()
             .map(|setting| setting.path)
-            .filter(|path| !std::fs::read_to_string(&sources.file.unwrap()).unwrap().contains(path.split_once('.').unwrap().1))
+            .filter(|path| {
+                !std::fs::read_to_string(&sources.file.unwrap())
+                    .unwrap()
+                    .contains(path.split_once('.').unwrap().1)
+            })
             .collect();
-        assert!(missing.is_empty(), "not explained in config/rhizome.toml: {missing:?}");
+        assert!(
+            missing.is_empty(),
+            "not explained in config/rhizome.toml: {missing:?}"
+        );
     }
 
     #[test]

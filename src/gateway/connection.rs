@@ -19,7 +19,9 @@ use bytes::{Bytes, BytesMut};
 use futures::Stream;
 
 use super::frames::{Event, FrameStream, Link};
-use super::handshake::{Hello, Refusal, authenticates_by_query, parse_hello, truncate, undecodable};
+use super::handshake::{
+    Hello, Refusal, authenticates_by_query, parse_hello, truncate, undecodable,
+};
 use super::limits::MAX_TEXT;
 use super::presence::Presence;
 use super::socket::SocketHandle;

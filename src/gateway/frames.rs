@@ -169,7 +169,11 @@ impl FrameStream {
             }
         };
         if !blocked.is_empty() || pause.is_some() {
-            self.waiting = Some(Box::pin(wait_for(blocked, gateway.limits.stuck_after, pause)));
+            self.waiting = Some(Box::pin(wait_for(
+                blocked,
+                gateway.limits.stuck_after,
+                pause,
+            )));
         }
         None
     }

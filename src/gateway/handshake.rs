@@ -78,8 +78,7 @@ const QUERY_AUTH: [&str; 4] = ["workspace", "client_id", "token", "reconnection_
 
 /// Whether an upgrade request tries to authenticate by its query string.
 pub(super) fn authenticates_by_query(query: &str) -> bool {
-    url::form_urlencoded::parse(query.as_bytes())
-        .any(|(key, _)| QUERY_AUTH.contains(&key.as_ref()))
+    url::form_urlencoded::parse(query.as_bytes()).any(|(key, _)| QUERY_AUTH.contains(&key.as_ref()))
 }
 
 /// Reads the first text frame.

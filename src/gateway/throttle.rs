@@ -44,7 +44,10 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(throttle.take(Duration::ZERO), None);
         }
-        assert_eq!(throttle.take(Duration::ZERO), Some(Duration::from_millis(100)));
+        assert_eq!(
+            throttle.take(Duration::ZERO),
+            Some(Duration::from_millis(100))
+        );
         assert_eq!(throttle.take(Duration::from_secs(10)), None);
     }
 

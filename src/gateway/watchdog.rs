@@ -67,7 +67,11 @@ impl WatchdogActor {
             } else {
                 None
             };
-            act(&client, judge(&client, since, now, &self.limits), &self.limits);
+            act(
+                &client,
+                judge(&client, since, now, &self.limits),
+                &self.limits,
+            );
         }
         self.waiting = waiting;
         self.router.sweep();
@@ -157,7 +161,11 @@ mod tests {
     use crate::supervision::ManualClock;
 
     fn client() -> Arc<Client> {
-        let router = Router::new("srv", MailboxLimits::default(), Arc::new(ManualClock::new()));
+        let router = Router::new(
+            "srv",
+            MailboxLimits::default(),
+            Arc::new(ManualClock::new()),
+        );
         let spec = ClientSpec {
             workspace: "ws".into(),
             client_id: "c".into(),

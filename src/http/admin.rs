@@ -92,6 +92,7 @@ async fn tree(request: HttpRequest, node: Data<Node>) -> Result<HttpResponse, Ht
         .map_err(|_| unavailable())?;
     let connections = node.directory.router.count();
     let mut tree = serde_json::to_value(tree.named("node", "node")).unwrap_or_default();
-    tree["detail"] = json!({ "connections": connections, "services": node.directory.registry.len() });
+    tree["detail"] =
+        json!({ "connections": connections, "services": node.directory.registry.len() });
     Ok(HttpResponse::Ok().json(tree))
 }

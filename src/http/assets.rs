@@ -55,7 +55,10 @@ async fn client_file(
     let mut response = HttpResponse::Ok();
     response
         .insert_header((ETAG, tag.to_string()))
-        .insert_header((CACHE_CONTROL, HeaderValue::from_static("public, max-age=300")))
+        .insert_header((
+            CACHE_CONTROL,
+            HeaderValue::from_static("public, max-age=300"),
+        ))
         .insert_header(("Access-Control-Allow-Origin", "*"))
         .insert_header(("Cross-Origin-Resource-Policy", "cross-origin"))
         .content_type("application/javascript");
@@ -63,7 +66,9 @@ async fn client_file(
         && request.headers().contains_key(IF_NONE_MATCH)
         && holds(&known, &tag)
     {
-        return Ok(response.status(actix_web::http::StatusCode::NOT_MODIFIED).finish());
+        return Ok(response
+            .status(actix_web::http::StatusCode::NOT_MODIFIED)
+            .finish());
     }
     Ok(response.body(bytes))
 }

@@ -7,8 +7,12 @@ use serde_json::json;
 use crate::node::Node;
 
 pub fn routes(config: &mut ServiceConfig) {
-    let readiness = web::resource("/readiness").route(web::get().to(ready)).route(web::head().to(ready));
-    let liveness = web::resource("/liveness").route(web::get().to(alive)).route(web::head().to(alive));
+    let readiness = web::resource("/readiness")
+        .route(web::get().to(ready))
+        .route(web::head().to(ready));
+    let liveness = web::resource("/liveness")
+        .route(web::get().to(alive))
+        .route(web::head().to(alive));
     config.service(readiness).service(liveness);
 }
 

@@ -1,8 +1,8 @@
 //! Building the node: store, identity, shared data, and the specifications of the tree.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base64::Engine;
@@ -44,7 +44,11 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
         "" => kept.server_id,
         named => named.to_owned(),
     };
-    let router = Arc::new(Router::new(&server_id, config.limits.mailbox(), clock.clone()));
+    let router = Arc::new(Router::new(
+        &server_id,
+        config.limits.mailbox(),
+        clock.clone(),
+    ));
     let peer = Peer::new(router.clone(), &config.server.base_url());
     let directory = Directory::open(DirectoryParts {
         router: router.clone(),
@@ -82,14 +86,22 @@ fn build_apps(
     let data = &config.server.data_dir;
     let blobs = Arc::new(FolderBlobs::open(&data.join("blobs"))?);
     let apps = Arc::new(AppStore::open(store.clone(), blobs, clock.clone())?);
-    let host = Host::new(directory.clone(), apps, clock.clone(), config.server.local_url());
+    let host = Host::new(
+        directory.clone(),
+        apps,
+        clock.clone(),
+        config.server.local_url(),
+    );
     directory.attach_apps(host.clone());
     directory.offer(PUBLIC, Controller::new(host.clone()))?;
     if !config.apps.browser {
         return Ok((Some(host), None));
     }
     let slot = AddrSlot::new();
-    let worker = Arc::new(BrowserWorker::new(directory.router.server_id(), slot.clone())?);
+    let worker = Arc::new(BrowserWorker::new(
+        directory.router.server_id(),
+        slot.clone(),
+    )?);
     host.workers.add(worker.clone());
     directory.offer(PUBLIC, BrowserService::new(worker))?;
     let chromium = config.apps.chromium.as_str();
@@ -181,19 +193,14 @@ pub(super) fn start_tree(node: &Arc<Node>) -> Tree {
 fn child_specs(node: &Arc<Node>) -> ChildSpecs {
     let gateway = node.gateway.clone();
     let clock = node.clock.clone();
-    let watchdog = ChildSpec::actor(
-        "watchdog",
-        "watchdog",
-        &AddrSlot::new(),
-        move |args, _| {
-            WatchdogActor::new(
-                gateway.router.clone(),
-                gateway.limits.clone(),
-                clock.clone(),
-                args.exit,
-            )
-        },
-    )
+    let watchdog = ChildSpec::actor("watchdog", "watchdog", &AddrSlot::new(), move |args, _| {
+        WatchdogActor::new(
+            gateway.router.clone(),
+            gateway.limits.clone(),
+            clock.clone(),
+            args.exit,
+        )
+    })
     .on_exhausted(OnExhausted::KeepTrying);
     let mut specs = vec![watchdog];
     if let Some(browser) = &node.browser {
@@ -201,14 +208,23 @@ fn child_specs(node: &Arc<Node>) -> ChildSpecs {
         let spec = ChildSpec::observed("browser", "browser", &browser.slot, move |args, _| {
             BrowserActor::new(settings.clone(), clock.clone(), args.exit)
         });
-        specs.push(spec.on_exhausted(OnExhausted::KeepTrying).shutdown(BROWSER_STOP));
+        specs.push(
+            spec.on_exhausted(OnExhausted::KeepTrying)
+                .shutdown(BROWSER_STOP),
+        );
     }
     if let Some(host) = &node.apps {
         let shared = host.clone();
-        let spec = ChildSpec::observed("workspaces", "workspaces", &host.workspaces, move |args, _| {
-            WorkspacesActor::new(shared.clone(), args.exit)
-        });
-        specs.push(spec.on_exhausted(OnExhausted::KeepTrying).shutdown(APPS_STOP));
+        let spec = ChildSpec::observed(
+            "workspaces",
+            "workspaces",
+            &host.workspaces,
+            move |args, _| WorkspacesActor::new(shared.clone(), args.exit),
+        );
+        specs.push(
+            spec.on_exhausted(OnExhausted::KeepTrying)
+                .shutdown(APPS_STOP),
+        );
     }
     specs
 }

@@ -5,8 +5,8 @@ mod boot;
 mod files;
 mod signals;
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix::Addr;
@@ -21,9 +21,9 @@ use crate::config::{Config, ConfigError};
 use crate::gateway::Gateway;
 use crate::http;
 use crate::identity::RootTokenError;
+use crate::peer::ServiceError;
 use crate::store::StoreError;
 use crate::supervision::{AddrSlot, SharedClock, Stop};
-use crate::peer::ServiceError;
 use crate::workers::browser::{BrowserActor, BrowserSettings, CompileError};
 use crate::workspace::Directory;
 
@@ -119,7 +119,8 @@ pub async fn serve(config: Config) -> Result<(), NodeError> {
         boot::stop_tree(&tree.addr, STOP_WITHIN).await;
     }
     node.gateway.drain();
-    let ended = tokio::time::timeout(Duration::from_secs(HTTP_GRACE_S + 2), handle.stop(true)).await;
+    let ended =
+        tokio::time::timeout(Duration::from_secs(HTTP_GRACE_S + 2), handle.stop(true)).await;
     if ended.is_err() {
         tracing::warn!("some requests did not end in time");
     }

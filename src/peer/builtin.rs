@@ -36,7 +36,11 @@ static SPEC: ServiceSpec = ServiceSpec {
         MethodSpec {
             name: "get_service",
             doc: "Describes a service of this peer.",
-            params: &[required("service_id", Kind::Str, "id without workspace and client")],
+            params: &[required(
+                "service_id",
+                Kind::Str,
+                "id without workspace and client",
+            )],
         },
         MethodSpec {
             name: "message_cache.create",

@@ -115,7 +115,11 @@ impl Peer {
         let reply = match result {
             Ok(reply) => reply,
             Err(panic) => {
-                tracing::error!(method, panic = panic_text(&*panic), "a service method panicked");
+                tracing::error!(
+                    method,
+                    panic = panic_text(&*panic),
+                    "a service method panicked"
+                );
                 Err(ServiceError::runtime("internal error"))
             }
         };
@@ -177,9 +181,7 @@ impl ReplyTo {
             } => (
                 own_method(caller, resolve)?,
                 own_method(caller, reject)?,
-                heartbeat
-                    .map(|beat| own_method(caller, beat))
-                    .transpose()?,
+                heartbeat.map(|beat| own_method(caller, beat)).transpose()?,
                 interval,
             ),
         };

@@ -198,7 +198,13 @@ mod tests {
         let cache = MessageCache::default();
         cache.create(CLIENT, "gap", false, 0).unwrap();
         cache.set(CLIENT, "gap", Some(1), "b".into(), 0).unwrap();
-        assert!(cache.take(CLIENT, "gap").unwrap_err().message.contains("incomplete"));
+        assert!(
+            cache
+                .take(CLIENT, "gap")
+                .unwrap_err()
+                .message
+                .contains("incomplete")
+        );
 
         cache.create(CLIENT, "old", false, 0).unwrap();
         cache.sweep(EXPIRY_MS + 1);

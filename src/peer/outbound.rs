@@ -194,7 +194,10 @@ impl Peer {
         let mut function = function.clone();
         function.resolve_target(&owner.workspace);
         if function.target != *owner.address {
-            tracing::debug!(target = function.target, "a callback of a third party is not called");
+            tracing::debug!(
+                target = function.target,
+                "a callback of a third party is not called"
+            );
             return;
         }
         let header = self.header(

@@ -316,7 +316,12 @@ mod tests {
     fn null_counts_as_not_given() {
         let bound = bind(vec!["x".into(), Value::Nil], Map::new()).unwrap();
         assert_eq!(bound.int("b").unwrap(), 5);
-        assert!(bind(vec![Value::Nil], Map::new()).unwrap().get("a").is_nil());
+        assert!(
+            bind(vec![Value::Nil], Map::new())
+                .unwrap()
+                .get("a")
+                .is_nil()
+        );
         assert_eq!(
             bind(vec![], Map::new()).unwrap_err(),
             "TypeError: Missing required argument: 'a'"
@@ -334,7 +339,11 @@ mod tests {
             "TypeError: got multiple values for argument 'a'"
         );
         let four = vec![Value::from(1); 4];
-        assert!(bind(four, Map::new()).unwrap_err().contains("takes 3 positional"));
+        assert!(
+            bind(four, Map::new())
+                .unwrap_err()
+                .contains("takes 3 positional")
+        );
         let bound = bind(vec![1.into()], Map::new()).unwrap();
         assert_eq!(
             bound.str("a").unwrap_err().to_string(),

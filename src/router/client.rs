@@ -79,10 +79,7 @@ impl Client {
         now_ms: u64,
     ) -> (Arc<Self>, oneshot::Receiver<CloseOrder>) {
         let (close, closed) = oneshot::channel();
-        let level = spec
-            .user
-            .level_in(&spec.workspace)
-            .unwrap_or(Level::Read);
+        let level = spec.user.level_in(&spec.workspace).unwrap_or(Level::Read);
         let user_packed = wire::encode(&spec.user.to_value());
         let client = Client {
             address: format!("{}/{}", spec.workspace, spec.client_id).into(),

@@ -62,9 +62,9 @@ impl LoadMeter {
             return;
         }
         // Whoever moves `newest` clears the buckets in between; a lost race clears nothing twice.
-        let moved = self
-            .newest
-            .compare_exchange(newest, bucket, Ordering::Relaxed, Ordering::Relaxed);
+        let moved =
+            self.newest
+                .compare_exchange(newest, bucket, Ordering::Relaxed, Ordering::Relaxed);
         if moved.is_ok() {
             for stale in (newest + 1)..=bucket.min(newest + BUCKETS as u64) {
                 self.buckets[stale as usize % BUCKETS].store(0, Ordering::Relaxed);

@@ -95,8 +95,8 @@ impl Mailbox {
                 return Err(PushError::Closed);
             }
             let size = message.size();
-            let full = queue.messages.len() >= self.limits.count
-                || queue.bytes + size > self.limits.bytes;
+            let full =
+                queue.messages.len() >= self.limits.count || queue.bytes + size > self.limits.bytes;
             if full && !queue.messages.is_empty() {
                 return Err(PushError::Full(message));
             }
@@ -204,7 +204,10 @@ mod tests {
 
     #[test]
     fn is_bounded_by_count_and_by_bytes() {
-        let mailbox = Mailbox::new(MailboxLimits { count: 2, bytes: 10 });
+        let mailbox = Mailbox::new(MailboxLimits {
+            count: 2,
+            bytes: 10,
+        });
         mailbox.push(frame(1)).unwrap();
         assert!(matches!(mailbox.push(frame(10)), Err(PushError::Full(_))));
         mailbox.push(frame(1)).unwrap();
@@ -215,7 +218,10 @@ mod tests {
 
     #[test]
     fn one_message_over_the_limit_passes_when_nothing_waits() {
-        let mailbox = Mailbox::new(MailboxLimits { count: 2, bytes: 10 });
+        let mailbox = Mailbox::new(MailboxLimits {
+            count: 2,
+            bytes: 10,
+        });
         mailbox.push(frame(1000)).unwrap();
         assert_eq!(mailbox.depth().bytes, 1000);
     }
@@ -232,7 +238,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_waiting_sender_goes_on_when_the_reader_drains() {
-        let mailbox = Arc::new(Mailbox::new(MailboxLimits { count: 1, bytes: 10 }));
+        let mailbox = Arc::new(Mailbox::new(MailboxLimits {
+            count: 1,
+            bytes: 10,
+        }));
         mailbox.push(frame(1)).unwrap();
         let sender = tokio::spawn({
             let mailbox = mailbox.clone();
@@ -245,7 +254,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn patience_ends() {
-        let mailbox = Mailbox::new(MailboxLimits { count: 1, bytes: 10 });
+        let mailbox = Mailbox::new(MailboxLimits {
+            count: 1,
+            bytes: 10,
+        });
         mailbox.push(frame(1)).unwrap();
         let result = mailbox.push_within(frame(1), Duration::from_secs(5)).await;
         assert!(matches!(result, Err(PushError::Full(_))));

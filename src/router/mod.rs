@@ -209,7 +209,9 @@ impl Router {
 
 /// The client part of `workspace/client_id`.
 fn local_part(address: &str) -> &str {
-    address.rsplit_once('/').map_or(address, |(_, client)| client)
+    address
+        .rsplit_once('/')
+        .map_or(address, |(_, client)| client)
 }
 
 #[cfg(test)]

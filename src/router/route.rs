@@ -128,12 +128,7 @@ impl Router {
         }
     }
 
-    fn deliver_broadcast(
-        &self,
-        from: &Arc<Client>,
-        header: &Header<'_>,
-        frame: &Bytes,
-    ) -> Routed {
+    fn deliver_broadcast(&self, from: &Arc<Client>, header: &Header<'_>, frame: &Bytes) -> Routed {
         let message = stamped(from, header, &format!("{}/*", from.workspace), frame);
         let mut blocked = Vec::new();
         for target in self.subscribers(&from.workspace, header.kind) {
@@ -152,12 +147,9 @@ impl Router {
 fn unreadable(from: &Client, frame: &[u8], error: HeaderError) -> Routed {
     let reason = format!("ValueError: {error}");
     match Header::session_of(frame, &Limits::default()) {
-        Some(session) => Routed::Rejected(reject_frame(
-            &from.address,
-            &from.address,
-            session,
-            &reason,
-        )),
+        Some(session) => {
+            Routed::Rejected(reject_frame(&from.address, &from.address, session, &reason))
+        }
         None => Routed::Dropped(reason),
     }
 }
@@ -176,7 +168,12 @@ fn stamped(from: &Client, header: &Header<'_>, to: &str, frame: &Bytes) -> Outgo
 }
 
 fn not_connected(from: &Client, header: &Header<'_>, to: &str) -> Routed {
-    reject(from, header, to, format!("Target peer {to} is not connected"))
+    reject(
+        from,
+        header,
+        to,
+        format!("Target peer {to} is not connected"),
+    )
 }
 
 /// Tells the sender of a call that it failed. Messages nobody waits for vanish: rejecting

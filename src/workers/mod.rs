@@ -9,7 +9,7 @@ mod table;
 
 pub use actor::WorkerActor;
 pub use contract::{
-    LogQuery, Notice, Notices, SERVICE_TYPE, Started, StartOrder, Worker, WorkerInfo,
+    LogQuery, Notice, Notices, SERVICE_TYPE, StartOrder, Started, Worker, WorkerInfo,
 };
 pub use remote::RemoteWorker;
 pub use table::WorkerTable;

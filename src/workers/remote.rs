@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::{Map as JsonMap, Value as Json};
 
-use super::contract::{LogQuery, Notices, Started, StartOrder, Worker, WorkerInfo};
+use super::contract::{LogQuery, Notices, StartOrder, Started, Worker, WorkerInfo};
 use crate::apps::files::{AppFile, normalise_files};
 use crate::map;
 use crate::peer::{CallOptions, Callback, ErrorClass, Peer, ServiceError};
@@ -58,7 +58,13 @@ impl RemoteWorker {
         let supported_types = described
             .get("supported_types")
             .and_then(Value::as_array)
-            .map(|types| types.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+            .map(|types| {
+                types
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .map(str::to_owned)
+                    .collect()
+            })
             .unwrap_or_default();
         let functions: Vec<String> = described
             .as_map()
@@ -157,8 +163,8 @@ impl Worker for RemoteWorker {
         let Json::Object(manifest) = manifest.to_json() else {
             return Err(wrong());
         };
-        let files = normalise_files(files)
-            .map_err(|error| ServiceError::value(error.to_string()))?;
+        let files =
+            normalise_files(files).map_err(|error| ServiceError::value(error.to_string()))?;
         Ok((manifest, files))
     }
 
@@ -288,7 +294,9 @@ fn documented_logs(answer: Value, query: &LogQuery) -> Value {
         Value::Map(kinds) => kinds
             .iter()
             .flat_map(|(kind, lines)| {
-                let lines = lines.as_array().map_or_else(|| vec![lines.clone()], <[Value]>::to_vec);
+                let lines = lines
+                    .as_array()
+                    .map_or_else(|| vec![lines.clone()], <[Value]>::to_vec);
                 lines
                     .into_iter()
                     .map(|line| entry(kind, &line))
@@ -342,11 +350,19 @@ mod tests {
     #[test]
     fn older_log_shapes_become_the_documented_one() {
         let query = LogQuery::default();
-        let lists = Value::Map(map! { "stdout" => vec![Value::from("a")], "error" => vec![Value::from("b")] });
+        let lists = Value::Map(
+            map! { "stdout" => vec![Value::from("a")], "error" => vec![Value::from("b")] },
+        );
         let logs = documented_logs(lists, &query);
         assert_eq!(logs.get("total").unwrap().as_i64(), Some(2));
-        let one = LogQuery { kind: Some("error".into()), ..query };
+        let one = LogQuery {
+            kind: Some("error".into()),
+            ..query
+        };
         let list = Value::Array(vec!["x".into()]);
-        assert_eq!(documented_logs(list, &one).get("total").unwrap().as_i64(), Some(0));
+        assert_eq!(
+            documented_logs(list, &one).get("total").unwrap().as_i64(),
+            Some(0)
+        );
     }
 }

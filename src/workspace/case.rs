@@ -13,7 +13,11 @@ pub fn convert_keys(service: Map, case: &str) -> Result<Map, ServiceError> {
         "snake" => |key| vec![to_snake(key)],
         "camel+snake" | "snake+camel" => |key| {
             let (camel, snake) = (to_camel(key), to_snake(key));
-            if camel == snake { vec![camel] } else { vec![camel, snake] }
+            if camel == snake {
+                vec![camel]
+            } else {
+                vec![camel, snake]
+            }
         },
         other => {
             return Err(ServiceError::value(format!(

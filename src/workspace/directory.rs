@@ -164,7 +164,11 @@ impl Directory {
 
     /// The ids of all workspaces, sorted.
     pub fn ids(&self) -> Vec<String> {
-        let mut ids: Vec<_> = self.spaces.iter().map(|entry| entry.key().clone()).collect();
+        let mut ids: Vec<_> = self
+            .spaces
+            .iter()
+            .map(|entry| entry.key().clone())
+            .collect();
         ids.sort();
         ids
     }
@@ -178,7 +182,10 @@ impl Directory {
             return Ok(info);
         }
         let personal = user.personal_workspace();
-        let of_parent = user.parent.as_ref().map(|parent| format!("ws-user-{parent}"));
+        let of_parent = user
+            .parent
+            .as_ref()
+            .map(|parent| format!("ws-user-{parent}"));
         if id != personal && of_parent.as_deref() != Some(id) {
             return Err(WorkspaceError::NotFound(id.to_owned()));
         }
@@ -345,9 +352,7 @@ impl Directory {
         if self.router.member_count(id) > 0 {
             return;
         }
-        let removed = self
-            .spaces
-            .remove_if(id, |_, info| !info.read().persistent);
+        let removed = self.spaces.remove_if(id, |_, info| !info.read().persistent);
         let Some((_, info)) = removed else {
             return;
         };

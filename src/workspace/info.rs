@@ -19,8 +19,18 @@ pub const ANONYMOUS: &str = "ws-anonymous";
 const MAX_NAME: usize = 128;
 /// First URL segments of the server, which no workspace may take.
 const RESERVED: [&str; 12] = [
-    "static", "assets", "health", "metrics", "login", "oauth", "api-docs", "api-redoc", "ws", "rpc",
-    "admin", "_pages",
+    "static",
+    "assets",
+    "health",
+    "metrics",
+    "login",
+    "oauth",
+    "api-docs",
+    "api-redoc",
+    "ws",
+    "rpc",
+    "admin",
+    "_pages",
 ];
 
 /// A workspace that the server itself needs; it can be neither made, replaced nor deleted.
@@ -175,8 +185,8 @@ impl WorkspaceInfo {
         if !fields.contains_key("id") {
             return Err(WorkspaceError::MissingId);
         }
-        let mut info: WorkspaceInfo =
-            serde_json::from_value(json).map_err(|error| WorkspaceError::Config(error.to_string()))?;
+        let mut info: WorkspaceInfo = serde_json::from_value(json)
+            .map_err(|error| WorkspaceError::Config(error.to_string()))?;
         // The one who made it goes last, which the quota counts; the human behind a token counts.
         for owner in [&*creator.id, creator.effective_id()] {
             info.owners.retain(|known| known != owner);
@@ -225,7 +235,16 @@ mod tests {
         let ann = user("ann");
         assert!(check_name("my-lab", &ann).is_ok());
         assert!(check_name("ws-user-ann", &ann).is_ok());
-        for bad in ["", "lab", "My-Lab", "a_b-c", "ws-user-bob", "ws-anonymous", "public", "api-docs"] {
+        for bad in [
+            "",
+            "lab",
+            "My-Lab",
+            "a_b-c",
+            "ws-user-bob",
+            "ws-anonymous",
+            "public",
+            "api-docs",
+        ] {
             assert!(check_name(bad, &ann).is_err(), "{bad}");
         }
         assert!(check_name("lab", &UserInfo::root()).is_ok());
@@ -245,7 +264,8 @@ mod tests {
     #[test]
     fn environment_variables_stay_inside() {
         let mut info = WorkspaceInfo::new("my-lab", None, "ann");
-        info.config.insert(ENVIRONS.into(), serde_json::json!({"KEY": "secret"}));
+        info.config
+            .insert(ENVIRONS.into(), serde_json::json!({"KEY": "secret"}));
         assert!(!format!("{:?}", info.to_value(Value::Nil)).contains("secret"));
     }
 }

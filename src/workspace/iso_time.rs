@@ -51,7 +51,9 @@ fn parse_clock(text: &str) -> Option<f64> {
     let hours: f64 = parts.next()?.parse().ok()?;
     let minutes: f64 = parts.next()?.parse().ok()?;
     let seconds: f64 = parts.next().map_or(Some(0.0), |part| part.parse().ok())?;
-    let valid = (0.0..24.0).contains(&hours) && (0.0..60.0).contains(&minutes) && (0.0..61.0).contains(&seconds);
+    let valid = (0.0..24.0).contains(&hours)
+        && (0.0..60.0).contains(&minutes)
+        && (0.0..61.0).contains(&seconds);
     valid.then_some(hours * 3600.0 + minutes * 60.0 + seconds - offset)
 }
 
@@ -66,7 +68,9 @@ fn parse_zone(text: &str) -> Option<f64> {
         return None;
     }
     let hours: f64 = digits[..2].parse().ok()?;
-    let minutes: f64 = digits.get(2..4).map_or(Some(0.0), |part| part.parse().ok())?;
+    let minutes: f64 = digits
+        .get(2..4)
+        .map_or(Some(0.0), |part| part.parse().ok())?;
     Some(sign * (hours * 3600.0 + minutes * 60.0))
 }
 
@@ -102,11 +106,24 @@ mod tests {
     #[test]
     fn known_times() {
         assert_eq!(format_iso(0.0), "1970-01-01T00:00:00.000000");
-        assert_eq!(format_iso(1_795_560_684.863_269), "2026-11-24T22:51:24.863269");
+        assert_eq!(
+            format_iso(1_795_560_684.863_269),
+            "2026-11-24T22:51:24.863269"
+        );
         assert_eq!(parse_iso("2026-11-24T22:51:24"), Some(1_795_560_684.0));
-        assert_eq!(parse_iso("2026-11-24T23:51:24+01:00"), Some(1_795_560_684.0));
+        assert_eq!(
+            parse_iso("2026-11-24T23:51:24+01:00"),
+            Some(1_795_560_684.0)
+        );
         assert_eq!(parse_iso("1970-01-02"), Some(86_400.0));
-        for bad in ["", "now", "2026-13-01", "2026-01-01T25:00", "2026-01-01T1", "2026-01-01T00:00+1"] {
+        for bad in [
+            "",
+            "now",
+            "2026-13-01",
+            "2026-01-01T25:00",
+            "2026-01-01T1",
+            "2026-01-01T00:00+1",
+        ] {
             assert_eq!(parse_iso(bad), None, "{bad}");
         }
     }

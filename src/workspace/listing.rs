@@ -12,7 +12,13 @@ use crate::wire::{Map, Value};
 
 /// Keys that a query map may have; `id` is an alias of `service_id`.
 const KEYS: [&str; 7] = [
-    "visibility", "workspace", "client_id", "service_id", "type", "app_id", "id",
+    "visibility",
+    "workspace",
+    "client_id",
+    "service_id",
+    "type",
+    "app_id",
+    "id",
 ];
 
 /// A parsed query: patterns with `*`, all of which must match.
@@ -35,7 +41,8 @@ pub struct ListOptions {
 }
 
 fn checked(text: &str) -> Result<String, ServiceError> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/' | '|' | '*' | '.');
+    let allowed =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/' | '|' | '*' | '.');
     if text.chars().all(allowed) {
         return Ok(text.to_owned());
     }
@@ -187,7 +194,10 @@ impl Directory {
         check_unlisted(&query, options, own)?;
         let member = |workspace: &str| user.allows(workspace, Level::Read);
         let records = if query.workspace == "*" {
-            let hidden = query.visibility.as_deref().is_some_and(|v| v != "public" && v != "*");
+            let hidden = query
+                .visibility
+                .as_deref()
+                .is_some_and(|v| v != "public" && v != "*");
             if hidden {
                 return Err(ServiceError::assertion(
                     "Cannot list protected or unlisted services in all workspaces.",
@@ -320,11 +330,20 @@ mod tests {
 
     #[test]
     fn maps_are_checked() {
-        let text = |map: Map| Query::parse(&Value::Map(map), "own").unwrap_err().to_string();
-        assert_eq!(text(map! { "bogus" => 1 }), "ValueError: Invalid query keys: {'bogus'}");
+        let text = |map: Map| {
+            Query::parse(&Value::Map(map), "own")
+                .unwrap_err()
+                .to_string()
+        };
+        assert_eq!(
+            text(map! { "bogus" => 1 }),
+            "ValueError: Invalid query keys: {'bogus'}"
+        );
         assert!(text(map! { "id" => "a", "service_id" => "b" }).contains("Cannot specify both"));
         assert!(text(map! { "id" => "a@x", "app_id" => "y" }).contains("App id mismatch: y != x"));
-        assert!(text(map! { "client_id" => "a b" }).contains("Invalid characters in query part: a b"));
+        assert!(
+            text(map! { "client_id" => "a b" }).contains("Invalid characters in query part: a b")
+        );
         let query = Query::parse(&Value::Map(map! { "service_id" => "svc@*" }), "own").unwrap();
         assert_eq!(query.app.as_deref(), Some("*"));
     }

@@ -125,7 +125,10 @@ impl Directory {
                 (member || public)
                     && named.is_some_and(|named| {
                         named.service == id.service
-                            && id.app.as_ref().is_none_or(|app| named.app.as_ref() == Some(app))
+                            && id
+                                .app
+                                .as_ref()
+                                .is_none_or(|app| named.app.as_ref() == Some(app))
                     })
             })
     }
@@ -212,10 +215,12 @@ impl Directory {
         if !record.client.ends_with("__rlb") {
             return (0, 0);
         }
-        self.router.find(&record.address()).map_or((0, 0), |client| {
-            let load = &client.load;
-            (load.per_minute(self.router.now_ms()), load.in_flight())
-        })
+        self.router
+            .find(&record.address())
+            .map_or((0, 0), |client| {
+                let load = &client.load;
+                (load.per_minute(self.router.now_ms()), load.in_flight())
+            })
     }
 
     /// Asks every candidate's function at the same time.

@@ -45,7 +45,11 @@ impl Directory {
                 // A client that outlived its reconnection token may still have a good login token.
                 Err(refusal) if token.is_none() => return Err(refusal),
                 Err(refusal) => {
-                    tracing::debug!(client_id, reason = refusal.reason, "falling back to the token");
+                    tracing::debug!(
+                        client_id,
+                        reason = refusal.reason,
+                        "falling back to the token"
+                    );
                 }
                 identified => return identified,
             }
@@ -64,9 +68,10 @@ impl Directory {
     ) -> Result<Identified, Refusal> {
         let user = self.tokens.parse(token).map_err(|error| rejected(&error))?;
         user.check_general_use().map_err(|error| rejected(&error))?;
-        let (Some(workspace), Some(pinned)) =
-            (user.scope.current_workspace.clone(), user.scope.client_id.clone())
-        else {
+        let (Some(workspace), Some(pinned)) = (
+            user.scope.current_workspace.clone(),
+            user.scope.client_id.clone(),
+        ) else {
             return Err(Refusal::setup(
                 "Failed to authenticate user: Invalid scope, it is not a reconnection token",
             ));
@@ -94,7 +99,8 @@ impl Directory {
     fn by_token(&self, token: &str, hello: &Hello, client_id: &str) -> Result<Identified, Refusal> {
         let user = self.tokens.parse(token).map_err(|error| rejected(&error))?;
         user.check_general_use().map_err(|error| rejected(&error))?;
-        user.check_client(client_id).map_err(|error| rejected(&error))?;
+        user.check_client(client_id)
+            .map_err(|error| rejected(&error))?;
         let encoded = user.scope.current_workspace.clone();
         let asked = hello.workspace.clone().filter(|ws| !ws.is_empty());
         let workspace = match (encoded, asked) {
@@ -129,7 +135,11 @@ impl Directory {
     }
 
     /// Completes a user's rights for a workspace it enters, or finds that it may not.
-    fn enter(&self, identified: Identified, client_id: &str) -> Result<(UserInfo, String), Refusal> {
+    fn enter(
+        &self,
+        identified: Identified,
+        client_id: &str,
+    ) -> Result<(UserInfo, String), Refusal> {
         let Identified {
             user, workspace, ..
         } = identified;
@@ -270,11 +280,10 @@ impl Membership for Directory {
     }
 
     fn closed(&self, client: &Arc<Client>) {
-        self.connections
-            .remove_if_mut(&client.user.id, |_, count| {
-                *count = count.saturating_sub(1);
-                *count == 0
-            });
+        self.connections.remove_if_mut(&client.user.id, |_, count| {
+            *count = count.saturating_sub(1);
+            *count == 0
+        });
     }
 
     fn left(&self, client: &Arc<Client>) {

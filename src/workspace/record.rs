@@ -85,9 +85,7 @@ impl ServiceRecord {
     /// The description clients get. Who is authorised is told only to members (rule V3).
     pub fn to_map(&self, for_member: bool) -> Map {
         let mut info = self.info.clone();
-        if !for_member
-            && let Some(Value::Map(config)) = info.get_mut("config")
-        {
+        if !for_member && let Some(Value::Map(config)) = info.get_mut("config") {
             config.insert("authorized_workspaces", Value::Nil);
         }
         info
@@ -151,7 +149,13 @@ impl ServiceRecord {
             "service_embedding" => Value::Nil,
             "authorized_workspaces" => given.get("authorized_workspaces").cloned().unwrap_or_default(),
         };
-        let fixed = ["visibility", "workspace", "singleton", "created_by", "service_embedding"];
+        let fixed = [
+            "visibility",
+            "workspace",
+            "singleton",
+            "created_by",
+            "service_embedding",
+        ];
         for (key, value) in given {
             if !fixed.contains(&key.as_str()) {
                 config.insert(key, value);
@@ -202,7 +206,11 @@ impl Access {
             None | Some(Value::Nil) => Vec::new(),
             Some(value) => value
                 .as_array()
-                .and_then(|list| list.iter().map(|ws| ws.as_str().map(str::to_owned)).collect())
+                .and_then(|list| {
+                    list.iter()
+                        .map(|ws| ws.as_str().map(str::to_owned))
+                        .collect()
+                })
                 .ok_or_else(|| {
                     ServiceError::value("authorized_workspaces must be a list of workspace names")
                 })?,
@@ -279,7 +287,10 @@ mod tests {
         .unwrap();
         assert!(record.has_setup);
         let config = record.to_map(true).remove("config").unwrap();
-        assert_eq!(config.get("visibility").unwrap().as_str(), Some("protected"));
+        assert_eq!(
+            config.get("visibility").unwrap().as_str(),
+            Some("protected")
+        );
         assert_eq!(config.get("mine").unwrap().as_i64(), Some(1));
         assert_eq!(record.to_map(true).get_str("name"), Some("svc"));
     }
@@ -309,10 +320,18 @@ mod tests {
                 },
             }
         };
-        assert!(register(service("public")).unwrap_err().contains("can only be set"));
+        assert!(
+            register(service("public"))
+                .unwrap_err()
+                .contains("can only be set")
+        );
         let record = register(service("protected")).unwrap();
         let seen = format!("{:?}", record.to_map(false));
         assert!(!seen.contains("friend"), "{seen}");
-        assert!(register(service("private")).unwrap_err().contains("Invalid visibility"));
+        assert!(
+            register(service("private"))
+                .unwrap_err()
+                .contains("Invalid visibility")
+        );
     }
 }

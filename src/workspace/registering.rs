@@ -85,7 +85,11 @@ impl Directory {
     fn announce(&self, record: &Arc<ServiceRecord>, replaced: Option<&ServiceRecord>) {
         let workspace = &record.workspace;
         if record.is_built_in() {
-            let event = if replaced.is_some() { "client_updated" } else { "client_connected" };
+            let event = if replaced.is_some() {
+                "client_updated"
+            } else {
+                "client_connected"
+            };
             let address = record.address();
             let data = map! { "id" => address.as_str(), "workspace" => workspace.as_str() };
             self.router.emit(workspace, event, Value::Map(data));

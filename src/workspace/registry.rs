@@ -59,10 +59,7 @@ impl Registry {
     /// Singleton conflicts, and the limit of services per client.
     pub fn insert(&self, record: ServiceRecord) -> Result<Registered, ServiceError> {
         // The guard on the map's entry keeps `drop_client` from removing the shelf meanwhile.
-        let entry = self
-            .shelves
-            .entry(record.workspace.clone())
-            .or_default();
+        let entry = self.shelves.entry(record.workspace.clone()).or_default();
         let mut shelf = entry.write();
         shelf.check_singleton(&record)?;
         let own = shelf.by_client.get(&record.client);
@@ -119,7 +116,9 @@ impl Registry {
             .iter()
             .filter_map(|seq| shelf.by_seq.get(seq))
             .filter(|record| {
-                id.client.as_ref().is_none_or(|client| *client == record.client)
+                id.client
+                    .as_ref()
+                    .is_none_or(|client| *client == record.client)
                     && id.app.as_ref().is_none_or(|app| *app == record.app)
             })
             .cloned()
@@ -180,7 +179,11 @@ impl Registry {
 
     /// How many services are registered.
     pub fn len(&self) -> usize {
-        let shelves: Vec<_> = self.shelves.iter().map(|entry| entry.value().clone()).collect();
+        let shelves: Vec<_> = self
+            .shelves
+            .iter()
+            .map(|entry| entry.value().clone())
+            .collect();
         shelves.iter().map(|shelf| shelf.read().by_seq.len()).sum()
     }
 
@@ -240,7 +243,11 @@ impl Shelf {
             .filter(|other| other.client != record.client);
         for other in others {
             if record.singleton || other.singleton {
-                let verb = if record.singleton { "already exists" } else { "has already exists" };
+                let verb = if record.singleton {
+                    "already exists"
+                } else {
+                    "has already exists"
+                };
                 return Err(ServiceError::value(format!(
                     "A singleton service with the same name ({}) {verb} in the workspace ({}), \
                      please remove it first or use a different name.",
@@ -258,7 +265,12 @@ mod tests {
     use crate::identity::UserInfo;
     use crate::map;
 
-    fn put(registry: &Registry, client: &str, name: &str, singleton: bool) -> Result<Registered, ServiceError> {
+    fn put(
+        registry: &Registry,
+        client: &str,
+        name: &str,
+        singleton: bool,
+    ) -> Result<Registered, ServiceError> {
         let service = map! {
             "id" => format!("ws/{client}:{name}"),
             "config" => map! { "singleton" => singleton },
@@ -271,7 +283,11 @@ mod tests {
 
     fn clients(registry: &Registry, id: &str) -> Vec<String> {
         let id = ServiceId::parse(id, "ws").unwrap();
-        registry.find(&id).iter().map(|r| r.client.clone()).collect()
+        registry
+            .find(&id)
+            .iter()
+            .map(|r| r.client.clone())
+            .collect()
     }
 
     #[test]
@@ -282,7 +298,12 @@ mod tests {
         put(&registry, "a", "other", false).unwrap();
         assert_eq!(clients(&registry, "svc"), ["b", "a"]);
         assert_eq!(clients(&registry, "a:svc"), ["a"]);
-        assert!(put(&registry, "b", "svc", false).unwrap().replaced.is_some());
+        assert!(
+            put(&registry, "b", "svc", false)
+                .unwrap()
+                .replaced
+                .is_some()
+        );
         assert_eq!(clients(&registry, "svc"), ["a", "b"]);
         assert_eq!(registry.drop_client("ws", "a").len(), 2);
         assert_eq!(clients(&registry, "svc"), ["b"]);

@@ -143,8 +143,8 @@ const rhizome = (() => {
     const api = (globalThis.api = face(server, running));
     await execute(code, api, env);
     while (running.size) await Promise.allSettled([...running]);
-    // A rejection that nobody handled is announced in a later turn of the event loop, and counts before success does.
-    for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setTimeout(resolve));
+    // A rejection that nobody handled is announced in a later turn of the event loop, and reported in the one after.
+    for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setTimeout(resolve));
   }
 
   // An error as text, with its stack.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Controller, selector_of};
+use crate::apps::host::DISCOVERY;
 use crate::apps::ids::{AppRef, SessionId};
 use crate::apps::session::SessionEntry;
 use crate::apps::validate::validate_app_manifest;
@@ -12,13 +13,16 @@ use crate::peer::{Arguments, CallContext, Reply, ServiceError};
 use crate::wire::Value;
 use crate::workers::Worker;
 use crate::workers::browser::service::log_query;
-use crate::apps::host::DISCOVERY;
 use crate::workspace::PUBLIC;
 
 impl Controller {
     pub(super) async fn list_apps(&self, context: &CallContext) -> Result<Reply, ServiceError> {
         let apps = self.host.list_apps(&context.ws, &context.user).await?;
-        Ok(apps.into_iter().map(Value::from_json).collect::<Vec<_>>().into())
+        Ok(apps
+            .into_iter()
+            .map(Value::from_json)
+            .collect::<Vec<_>>()
+            .into())
     }
 
     pub(super) fn list_running(&self, context: &CallContext) -> Result<Reply, ServiceError> {

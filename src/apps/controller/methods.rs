@@ -4,9 +4,17 @@ use crate::peer::ServiceSpec;
 use crate::peer::schema::{Kind, MethodSpec, Param, Preset, optional, required, with_default};
 
 const APP: Param = required("app_id", Kind::Str, "id of the app, also as workspace/id");
-const SESSION: Param = required("session_id", Kind::Str, "id of the session, workspace/client_id");
+const SESSION: Param = required(
+    "session_id",
+    Kind::Str,
+    "id of the session, workspace/client_id",
+);
 const TIMEOUT: Param = optional("timeout", Kind::Number, "seconds for the whole start");
-const VERSION: Param = optional("version", Kind::Str, "label of a version; the current one when not given");
+const VERSION: Param = optional(
+    "version",
+    Kind::Str,
+    "label of a version; the current one when not given",
+);
 const WAIT: Param = optional(
     "wait_for_service",
     Kind::Any,
@@ -17,7 +25,11 @@ const INACTIVE: Param = optional(
     Kind::Number,
     "seconds without use after which the session stops; 0 means never",
 );
-const PROGRESS: Param = optional("progress_callback", Kind::Any, "called with progress messages");
+const PROGRESS: Param = optional(
+    "progress_callback",
+    Kind::Any,
+    "called with progress messages",
+);
 const EXTRA: Param = optional("additional_kwargs", Kind::Object, "passed on to the worker");
 const WORKER: Param = optional("worker_id", Kind::Str, "id of the worker to use");
 const WORKER_MODE: Param = optional(
@@ -25,7 +37,12 @@ const WORKER_MODE: Param = optional(
     Kind::Str,
     "random, first, last, exact or min_load",
 );
-const STAGE: Param = with_default("stage", Kind::Bool, Preset::Bool(false), "use the staged version");
+const STAGE: Param = with_default(
+    "stage",
+    Kind::Bool,
+    Preset::Bool(false),
+    "use the staged version",
+);
 
 pub(super) static SPEC: ServiceSpec = ServiceSpec {
     id: "server-apps",
@@ -40,23 +57,49 @@ static METHODS: &[MethodSpec] = &[
         name: "install",
         doc: "Installs an app from source, files or both, after a trial start.",
         params: &[
-            optional("source", Kind::Str, "code, an XML app, an HTML page or a URL"),
+            optional(
+                "source",
+                Kind::Str,
+                "code, an XML app, an HTML page or a URL",
+            ),
             optional("manifest", Kind::Object, "name, type, version and more"),
             optional("app_id", Kind::Str, "id of the app; made up when not given"),
             optional("config", Kind::Object, "old name of manifest"),
-            optional("files", Kind::List, "files as {path, content, format: text, json or base64}"),
+            optional(
+                "files",
+                Kind::List,
+                "files as {path, content, format: text, json or base64}",
+            ),
             INACTIVE,
             WAIT,
-            optional("workspace", Kind::Str, "workspace to install into; the current one when not given"),
-            with_default("overwrite", Kind::Bool, Preset::Bool(false), "replace an app of this id"),
+            optional(
+                "workspace",
+                Kind::Str,
+                "workspace to install into; the current one when not given",
+            ),
+            with_default(
+                "overwrite",
+                Kind::Bool,
+                Preset::Bool(false),
+                "replace an app of this id",
+            ),
             TIMEOUT,
             optional("version", Kind::Str, "label of the version"),
-            with_default("stage", Kind::Bool, Preset::Bool(false), "leave it staged, without a trial start"),
+            with_default(
+                "stage",
+                Kind::Bool,
+                Preset::Bool(false),
+                "leave it staged, without a trial start",
+            ),
             PROGRESS,
             EXTRA,
             WORKER,
             WORKER_MODE,
-            optional("artifact_id", Kind::Str, "app to copy instead of source and files"),
+            optional(
+                "artifact_id",
+                Kind::Str,
+                "app to copy instead of source and files",
+            ),
         ],
     },
     MethodSpec {
@@ -68,7 +111,16 @@ static METHODS: &[MethodSpec] = &[
         name: "start",
         doc: "Starts an app, or returns the session that runs already.",
         params: &[
-            APP, TIMEOUT, VERSION, WAIT, INACTIVE, STAGE, PROGRESS, EXTRA, WORKER, WORKER_MODE,
+            APP,
+            TIMEOUT,
+            VERSION,
+            WAIT,
+            INACTIVE,
+            STAGE,
+            PROGRESS,
+            EXTRA,
+            WORKER,
+            WORKER_MODE,
         ],
     },
     MethodSpec {
@@ -76,7 +128,12 @@ static METHODS: &[MethodSpec] = &[
         doc: "Stops a session.",
         params: &[
             SESSION,
-            with_default("raise_exception", Kind::Bool, Preset::Bool(true), "fail for an unknown session"),
+            with_default(
+                "raise_exception",
+                Kind::Bool,
+                Preset::Bool(true),
+                "fail for an unknown session",
+            ),
         ],
     },
     MethodSpec {
@@ -94,7 +151,12 @@ static METHODS: &[MethodSpec] = &[
         doc: "Lists sessions with their state, restarts and history.",
         params: &[
             optional("app_id", Kind::Str, "only of this app"),
-            with_default("include_stopped", Kind::Bool, Preset::Bool(false), "also those that ended"),
+            with_default(
+                "include_stopped",
+                Kind::Bool,
+                Preset::Bool(false),
+                "also those that ended",
+            ),
         ],
     },
     MethodSpec {
@@ -134,7 +196,12 @@ static METHODS: &[MethodSpec] = &[
         params: &[
             APP,
             required("file_path", Kind::Str, "path of the file"),
-            with_default("format", Kind::Str, Preset::Str("text"), "text, json or binary (base64)"),
+            with_default(
+                "format",
+                Kind::Str,
+                Preset::Str("text"),
+                "text, json or binary (base64)",
+            ),
             VERSION,
             STAGE,
         ],
@@ -150,7 +217,11 @@ static METHODS: &[MethodSpec] = &[
         params: &[
             SESSION,
             required("script", Kind::Str, "the code"),
-            optional("config", Kind::Object, "timeout in seconds and more, by worker"),
+            optional(
+                "config",
+                Kind::Object,
+                "timeout in seconds and more, by worker",
+            ),
             PROGRESS,
         ],
     },

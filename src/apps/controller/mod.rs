@@ -3,8 +3,8 @@
 //! `methods` is the table of what it offers; the other files hold the methods by subject. It
 //! checks permissions and shapes, and leaves the work to the host and its actors.
 
-mod inspect;
 mod files;
+mod inspect;
 mod methods;
 mod run;
 
@@ -67,7 +67,11 @@ impl Controller {
     }
 
     /// `alias` or `workspace/alias`, completed with the caller's workspace.
-    fn app_of(&self, args: &Arguments, context: &CallContext) -> Result<(String, String), ServiceError> {
+    fn app_of(
+        &self,
+        args: &Arguments,
+        context: &CallContext,
+    ) -> Result<(String, String), ServiceError> {
         let named = AppRef::parse(args.str("app_id")?)?;
         let workspace = named.workspace_or(&context.ws).to_owned();
         Ok((workspace, named.alias))

@@ -16,7 +16,9 @@ impl Controller {
     ) -> Result<Reply, ServiceError> {
         let workspace = opt_text(args, "workspace")?.unwrap_or_else(|| context.ws.clone());
         if context.user.is_anonymous {
-            return Err(ServiceError::assertion("Anonymous users cannot install apps"));
+            return Err(ServiceError::assertion(
+                "Anonymous users cannot install apps",
+            ));
         }
         if !context.user.allows(&workspace, Level::ReadWrite) {
             return Err(ServiceError::plain(format!(

@@ -169,6 +169,8 @@ impl SessionActor {
             Verdict::Failed(reason) => self.start_failed(ServiceError::plain(reason), ctx),
             // The event comes before the launch has returned when the app is quick.
             Verdict::Ready(_) if self.worker.is_none() => {}
+            // A restarted app is called as soon as it is back.
+            Verdict::Ready(by) if self.life > 0 => self.ready(&by, ctx),
             Verdict::Ready(by) => self.after(LATE_SERVICES, ctx, move |actor, ctx| {
                 actor.ready(&by, ctx);
             }),
@@ -314,8 +316,9 @@ impl SessionActor {
         if before == state && !state.is_final() {
             return;
         }
-        self.entry
-            .settle(Err(ServiceError::runtime(format!("Session stopped: {cause}"))));
+        self.entry.settle(Err(ServiceError::runtime(format!(
+            "Session stopped: {cause}"
+        ))));
         if state != SessionState::Stopping {
             return self.leave(ExitReason::Shutdown, ctx);
         }
@@ -364,17 +367,21 @@ impl SessionActor {
             return;
         };
         let idle = self.idle_for();
-        self.after(limit.saturating_sub(idle).max(Duration::from_millis(50)), ctx, move |actor, ctx| {
-            let state = actor.entry.state();
-            if !matches!(state, SessionState::Running | SessionState::Disconnected) {
-                return;
-            }
-            if actor.idle_for() >= limit {
-                tracing::info!(session = %actor.entry.order.id, "stopping an inactive session");
-                return actor.end("inactive", ctx);
-            }
-            actor.watch_inactivity(ctx);
-        });
+        self.after(
+            limit.saturating_sub(idle).max(Duration::from_millis(50)),
+            ctx,
+            move |actor, ctx| {
+                let state = actor.entry.state();
+                if !matches!(state, SessionState::Running | SessionState::Disconnected) {
+                    return;
+                }
+                if actor.idle_for() >= limit {
+                    tracing::info!(session = %actor.entry.order.id, "stopping an inactive session");
+                    return actor.end("inactive", ctx);
+                }
+                actor.watch_inactivity(ctx);
+            },
+        );
     }
 
     fn idle_for(&self) -> Duration {
@@ -455,7 +462,10 @@ impl Handler<ClientGone> for SessionActor {
         if self.entry.state() != SessionState::Running {
             return;
         }
-        self.advance(SessionEvent::ClientLost { kept: true }, Some("client disconnected"));
+        self.advance(
+            SessionEvent::ClientLost { kept: true },
+            Some("client disconnected"),
+        );
         let manifest = &self.entry.order.manifest;
         if manifest.daemon() || manifest.worker_managed() {
             return;

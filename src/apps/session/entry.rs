@@ -50,7 +50,8 @@ struct Life {
     worker: Option<String>,
     /// The worker's own id of the session.
     worker_session: Option<String>,
-    record: Option<Map>,
+    /// How the start ended, once that is known.
+    outcome: Option<Settled>,
     waiters: Vec<oneshot::Sender<Settled>>,
 }
 
@@ -73,7 +74,7 @@ impl SessionEntry {
                 history,
                 worker: None,
                 worker_session: None,
-                record: None,
+                outcome: None,
                 waiters: Vec::new(),
             }),
         })
@@ -139,9 +140,9 @@ impl SessionEntry {
     pub fn settled(&self) -> oneshot::Receiver<Settled> {
         let (sender, receiver) = oneshot::channel();
         let mut life = self.life.lock();
-        match &life.record {
-            Some(record) => {
-                let _ = sender.send(Ok(record.clone()));
+        match &life.outcome {
+            Some(outcome) => {
+                let _ = sender.send(outcome.clone());
             }
             None => life.waiters.push(sender),
         }
@@ -152,9 +153,8 @@ impl SessionEntry {
     pub fn settle(&self, outcome: Settled) {
         let waiters = {
             let mut life = self.life.lock();
-            if let Ok(record) = &outcome {
-                life.record = Some(record.clone());
-            }
+            // What comes first counts: an end after a start does not undo it.
+            life.outcome.get_or_insert_with(|| outcome.clone());
             std::mem::take(&mut life.waiters)
         };
         for waiter in waiters {
@@ -171,13 +171,14 @@ impl SessionEntry {
 
     /// The record of a started session.
     pub fn record(&self) -> Option<Map> {
-        self.life.lock().record.clone()
+        self.life.lock().outcome.clone()?.ok()
     }
 
     /// The record with status, times, restarts and history.
     pub fn info(&self) -> Map {
         let life = self.life.lock();
-        let mut info = life.record.clone().unwrap_or_else(|| self.bare_record());
+        let started = life.outcome.clone().and_then(Result::ok);
+        let mut info = started.unwrap_or_else(|| self.bare_record());
         let time = |at: Option<f64>| at.map(format_iso);
         info.insert("status", life.state.status());
         info.insert("worker_id", life.worker.clone());
@@ -212,12 +213,14 @@ impl SessionEntry {
             .collect();
         info.insert("history", crashes);
         info.insert("states", states);
-        let logs: Vec<Value> = life.history.last_logs.iter().map(|l| l.as_str().into()).collect();
+        let logs: Vec<Value> = life
+            .history
+            .last_logs
+            .iter()
+            .map(|l| l.as_str().into())
+            .collect();
         info.insert("last_logs", logs);
-        info.insert(
-            "user",
-            map! { "id" => self.order.runner.effective_id() },
-        );
+        info.insert("user", map! { "id" => self.order.runner.effective_id() });
         info
     }
 

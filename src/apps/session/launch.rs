@@ -9,7 +9,7 @@ use crate::apps::progress::{Progress, Step};
 use crate::identity::{Level, TokenRequest};
 use crate::peer::ServiceError;
 use crate::wire::Value;
-use crate::workers::{LogQuery, Notices, Started, StartOrder, Worker};
+use crate::workers::{LogQuery, Notices, StartOrder, Started, Worker};
 
 /// Life of the token that a session connects with; afterwards its reconnection token counts.
 const TOKEN_S: f64 = 3600.0;
@@ -29,7 +29,12 @@ pub async fn launch(
     entry: Arc<SessionEntry>,
     notices: Notices,
 ) -> Result<(Arc<dyn Worker>, Started), ServiceError> {
-    let app_type = entry.order.manifest.app_type().unwrap_or_default().to_owned();
+    let app_type = entry
+        .order
+        .manifest
+        .app_type()
+        .unwrap_or_default()
+        .to_owned();
     entry.progress(Step::InitializingWorker { kind: &app_type });
     let worker = host
         .choose_worker(
@@ -72,7 +77,9 @@ fn start_order(
         .tokens
         .generate(&order.runner, &workspace, request)?;
     let server_url = host.local_url.clone();
-    let page = host.pages.grant(&workspace, &order.app, &order.version, &entry.id());
+    let page = host
+        .pages
+        .grant(&workspace, &order.app, &order.version, &entry.id());
     let entry_point = order.manifest.entry_point().unwrap_or_default().to_owned();
     Ok(StartOrder {
         session: entry.id(),

@@ -94,7 +94,8 @@ impl AppStore {
             let blob = self.inner.blobs.put(file.content.clone()).await?;
             entries.push((file.path.clone(), blob, file.content.len() as u64));
         }
-        self.blocking(move |inner| inner.stage(request, entries)).await?;
+        self.blocking(move |inner| inner.stage(request, entries))
+            .await?;
         self.durable().await
     }
 
@@ -133,7 +134,9 @@ impl AppStore {
     pub async fn uninstall(&self, workspace: &str, app: &str) -> Result<bool, AppStoreError> {
         let key = key(workspace, app);
         let name = format!("{workspace}/{app}");
-        let gone = self.blocking(move |inner| inner.uninstall(&key, &name)).await?;
+        let gone = self
+            .blocking(move |inner| inner.uninstall(&key, &name))
+            .await?;
         self.durable().await?;
         Ok(gone)
     }
@@ -144,7 +147,8 @@ impl AppStore {
     /// The store failed.
     pub async fn remove_workspace(&self, workspace: &str) -> Result<(), AppStoreError> {
         let prefix = key(workspace, "");
-        self.blocking(move |inner| inner.remove_all(&prefix)).await?;
+        self.blocking(move |inner| inner.remove_all(&prefix))
+            .await?;
         self.durable().await
     }
 

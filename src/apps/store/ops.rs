@@ -74,7 +74,11 @@ impl Inner {
         let (dir, now) = (artifact.next_dir, self.now());
         artifact.next_dir += 1;
         for (path, blob, size) in files {
-            let entry = FileEntry { blob, size, at: now };
+            let entry = FileEntry {
+                blob,
+                size,
+                at: now,
+            };
             batch.put(&self.files, &file_key(&artifact.id, dir, &path), &entry)?;
         }
         artifact.staging = Some(Staging {
@@ -114,7 +118,11 @@ impl Inner {
         });
         artifact.last_modified = self.now() as i64;
         artifact.file_count = self.files.keys(&dir_key(&artifact.id, staging.dir))?.len() as u64;
-        batch.put(&self.manifests, &dir_key(&artifact.id, staging.dir), &manifest)?;
+        batch.put(
+            &self.manifests,
+            &dir_key(&artifact.id, staging.dir),
+            &manifest,
+        )?;
         artifact.manifest = Some(manifest);
         batch.put(&self.artifacts, at, &artifact)?;
         Ok(self.store.apply(batch)?)
@@ -147,7 +155,12 @@ impl Inner {
         Ok(())
     }
 
-    fn delete(&self, batch: &mut Batch, at: &str, artifact: &Artifact) -> Result<(), AppStoreError> {
+    fn delete(
+        &self,
+        batch: &mut Batch,
+        at: &str,
+        artifact: &Artifact,
+    ) -> Result<(), AppStoreError> {
         let staged = artifact.staging.iter().map(|staging| staging.dir);
         let dirs = artifact.versions.iter().map(|version| version.dir);
         for dir in dirs.chain(staged) {
@@ -189,12 +202,19 @@ impl Inner {
         let mut trials = Vec::new();
         for entry in self.artifacts.iter() {
             let (at, artifact) = entry?;
-            if artifact.staging.as_ref().is_some_and(|staging| staging.trial) {
+            if artifact
+                .staging
+                .as_ref()
+                .is_some_and(|staging| staging.trial)
+            {
                 trials.push((at, artifact));
             }
         }
         for (at, artifact) in trials {
-            tracing::info!(app = artifact.alias, "dropping an install that was not finished");
+            tracing::info!(
+                app = artifact.alias,
+                "dropping an install that was not finished"
+            );
             let mut batch = Batch::new();
             self.unstage(&mut batch, &at, artifact)?;
             self.store.apply(batch)?;
@@ -221,7 +241,11 @@ impl Inner {
         }
         let mut batch = Batch::new();
         let fields = manifest.into_fields();
-        batch.put(&self.manifests, &dir_key(&artifact.id, current.dir), &fields)?;
+        batch.put(
+            &self.manifests,
+            &dir_key(&artifact.id, current.dir),
+            &fields,
+        )?;
         artifact.manifest = Some(fields);
         batch.put(&self.artifacts, at, &artifact)?;
         Ok(self.store.apply(batch)?)

@@ -45,7 +45,9 @@ impl Inner {
             return Ok(staging.manifest.clone());
         }
         let stored = self.manifests.get(&dir_key(&artifact.id, dir))?;
-        Ok(stored.or_else(|| artifact.manifest.clone()).unwrap_or_default())
+        Ok(stored
+            .or_else(|| artifact.manifest.clone())
+            .unwrap_or_default())
     }
 
     pub(super) fn installed(&self) -> Result<Vec<(String, String)>, AppStoreError> {
@@ -72,7 +74,10 @@ impl Inner {
     }
 
     pub(super) fn exists(&self, at: &str) -> Result<bool, AppStoreError> {
-        Ok(self.artifacts.get(at)?.is_some_and(|found| found.is_committed()))
+        Ok(self
+            .artifacts
+            .get(at)?
+            .is_some_and(|found| found.is_committed()))
     }
 
     pub(super) fn version(

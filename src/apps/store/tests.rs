@@ -23,11 +23,17 @@ fn open(dir: &TempDir) -> AppStore {
 
 fn fixture() -> Fixture {
     let dir = TempDir::new();
-    Fixture { apps: open(&dir), _dir: dir }
+    Fixture {
+        apps: open(&dir),
+        _dir: dir,
+    }
 }
 
 fn fields(name: &str) -> Fields {
-    json!({ "name": name, "type": "test" }).as_object().unwrap().clone()
+    json!({ "name": name, "type": "test" })
+        .as_object()
+        .unwrap()
+        .clone()
 }
 
 fn request(app: &str, content: &str, overwrite: bool) -> StageRequest {
@@ -60,7 +66,10 @@ async fn a_stage_is_visible_to_nobody_until_it_is_committed() {
     it.apps.stage(request("calc", "one", false)).await.unwrap();
     assert!(it.apps.list("ws").await.unwrap().is_empty());
     assert_eq!(content(&it.apps, "calc", "stage").await.unwrap(), "one");
-    it.apps.commit("ws", "calc", fields("one"), None).await.unwrap();
+    it.apps
+        .commit("ws", "calc", fields("one"), None)
+        .await
+        .unwrap();
     assert_eq!(it.apps.list("ws").await.unwrap()[0].alias, "calc");
     assert_eq!(content(&it.apps, "calc", "v0").await.unwrap(), "one");
     assert!(it.apps.list("w").await.unwrap().is_empty());
@@ -75,8 +84,15 @@ async fn a_failed_overwrite_leaves_the_old_version() {
     it.apps.stage(request("calc", "two", true)).await.unwrap();
     it.apps.abandon("ws", "calc").await.unwrap();
     assert_eq!(content(&it.apps, "calc", "v0").await.unwrap(), "one");
-    let current = it.apps.version("ws", "calc", &VersionSelector::Current).await.unwrap();
-    assert_eq!((current.label.as_str(), current.manifest.name()), ("v0", Some("one")));
+    let current = it
+        .apps
+        .version("ws", "calc", &VersionSelector::Current)
+        .await
+        .unwrap();
+    assert_eq!(
+        (current.label.as_str(), current.manifest.name()),
+        ("v0", Some("one"))
+    );
 }
 
 #[tokio::test]
@@ -86,10 +102,17 @@ async fn versions_follow_each_other_and_stay_readable() {
     install(&it.apps, "calc", "two").await;
     assert_eq!(content(&it.apps, "calc", "v0").await.unwrap(), "one");
     assert_eq!(content(&it.apps, "calc", "v1").await.unwrap(), "two");
-    let record = it.apps.record("ws", "calc", &VersionSelector::Current).await.unwrap();
+    let record = it
+        .apps
+        .record("ws", "calc", &VersionSelector::Current)
+        .await
+        .unwrap();
     assert_eq!(record["id"], "ws/calc");
     assert_eq!(record["versions"].as_array().unwrap().len(), 2);
-    let missing = it.apps.version("ws", "calc", &VersionSelector::Label("v9".into())).await;
+    let missing = it
+        .apps
+        .version("ws", "calc", &VersionSelector::Label("v9".into()))
+        .await;
     assert!(matches!(missing, Err(AppStoreError::NoVersion { .. })));
 }
 
@@ -98,10 +121,17 @@ async fn a_label_used_again_replaces_its_version() {
     let it = fixture();
     for content in ["one", "two"] {
         it.apps.stage(request("calc", content, true)).await.unwrap();
-        it.apps.commit("ws", "calc", fields(content), Some("1.0".into())).await.unwrap();
+        it.apps
+            .commit("ws", "calc", fields(content), Some("1.0".into()))
+            .await
+            .unwrap();
     }
     assert_eq!(content(&it.apps, "calc", "1.0").await.unwrap(), "two");
-    let record = it.apps.record("ws", "calc", &VersionSelector::Current).await.unwrap();
+    let record = it
+        .apps
+        .record("ws", "calc", &VersionSelector::Current)
+        .await
+        .unwrap();
     assert_eq!(record["versions"].as_array().unwrap().len(), 1);
 }
 
@@ -113,7 +143,10 @@ async fn uninstalling_drops_the_stage_first() {
     assert!(!it.apps.uninstall("ws", "calc").await.unwrap());
     assert!(it.apps.exists("ws", "calc").await.unwrap());
     assert!(it.apps.uninstall("ws", "calc").await.unwrap());
-    assert!(matches!(it.apps.uninstall("ws", "calc").await, Err(AppStoreError::NotFound(_))));
+    assert!(matches!(
+        it.apps.uninstall("ws", "calc").await,
+        Err(AppStoreError::NotFound(_))
+    ));
     assert!(content(&it.apps, "calc", "v0").await.is_err());
 }
 
@@ -127,7 +160,10 @@ async fn unfinished_installs_are_forgotten_when_the_store_opens() {
         apps.stage(request("new", "one", false)).await.unwrap();
     }
     let apps = open(&dir);
-    assert_eq!(apps.installed().await.unwrap(), [("ws".to_owned(), "old".to_owned())]);
+    assert_eq!(
+        apps.installed().await.unwrap(),
+        [("ws".to_owned(), "old".to_owned())]
+    );
     let stage = apps.version("ws", "old", &VersionSelector::Stage).await;
     assert!(matches!(stage, Err(AppStoreError::NotStaged)));
     assert_eq!(content(&apps, "old", "v0").await.unwrap(), "one");

@@ -11,7 +11,9 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::{BrowserError, BrowserSettings, Engine, LogRing, Page, PageEvent, PageEvents, PageRequest};
+use super::{
+    BrowserError, BrowserSettings, Engine, LogRing, Page, PageEvent, PageEvents, PageRequest,
+};
 use crate::supervision::{
     AddrSlot, ChildEvent, ChildSpec, Children, ExitReason, ExitSlot, GetTree, Restart, SharedClock,
     Stop, Supervising, TreeNode,
@@ -104,7 +106,13 @@ impl BrowserActor {
         }));
     }
 
-    fn adopt(&mut self, page: &Page, notices: Notices, logs: Arc<Mutex<LogRing>>, ctx: &mut Context<Self>) {
+    fn adopt(
+        &mut self,
+        page: &Page,
+        notices: Notices,
+        logs: Arc<Mutex<LogRing>>,
+        ctx: &mut Context<Self>,
+    ) {
         let Some(events) = page.events() else {
             return;
         };
@@ -215,9 +223,31 @@ impl PageActor {
     }
 }
 
+/// Tells the session that its page is gone when nobody else did: the browser's actor takes its
+/// page actors with it.
+struct Farewell {
+    notices: Notices,
+    told: bool,
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        if !self.told {
+            // The session may be over already.
+            let _ = self
+                .notices
+                .send(Notice::Crashed("the browser ended".into()));
+        }
+    }
+}
+
 /// Passes events on until the page is over; how it ended.
 async fn pump(parts: PageParts) -> ExitReason {
     let (_page, mut events, notices, logs) = parts;
+    let mut farewell = Farewell {
+        notices: notices.clone(),
+        told: false,
+    };
     while let Some(event) = events.recv().await {
         let notice = match event {
             PageEvent::Log(line) => {
@@ -232,11 +262,12 @@ async fn pump(parts: PageParts) -> ExitReason {
             PageEvent::Ready { signalled } => Notice::PageLoaded { signalled },
             PageEvent::Failed(reason) => Notice::ScriptFailed(reason),
             PageEvent::Crashed(reason) => {
-                // The session may be over already.
+                farewell.told = true;
                 let _ = notices.send(Notice::Crashed(reason.clone()));
                 return ExitReason::Lost(reason);
             }
             PageEvent::Closed => {
+                farewell.told = true;
                 let _ = notices.send(Notice::Crashed("the page was closed".into()));
                 return ExitReason::Normal;
             }
@@ -251,7 +282,8 @@ impl Actor for PageActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let Some(parts) = self.parts.take() else {
-            self.exit.set(ExitReason::Error("a page actor without a page".into()));
+            self.exit
+                .set(ExitReason::Error("a page actor without a page".into()));
             return ctx.stop();
         };
         ctx.spawn(pump(parts).into_actor(self).map(|reason, actor, ctx| {

@@ -11,7 +11,14 @@ use super::error::CompileError;
 use super::templates::{PageParts, Templates};
 
 /// The app types that this worker runs.
-pub const SUPPORTED_TYPES: [&str; 6] = ["web-worker", "window", "iframe", "hypha", "web-app", "custom-html"];
+pub const SUPPORTED_TYPES: [&str; 6] = [
+    "web-worker",
+    "window",
+    "iframe",
+    "hypha",
+    "web-app",
+    "custom-html",
+];
 
 /// Where the page of an app is found after compiling.
 const PAGE: &str = "index.html";
@@ -48,7 +55,9 @@ pub struct Compiler {
 impl Compiler {
     /// A compiler with the built-in templates, overruled by those in a directory.
     pub fn new(overrides: Option<&Path>) -> Result<Self, CompileError> {
-        Ok(Self { templates: Templates::new(overrides)? })
+        Ok(Self {
+            templates: Templates::new(overrides)?,
+        })
     }
 
     /// Compiles an app. The source file stays among the files; the page is added as `index.html`, and the manifest
@@ -62,9 +71,16 @@ impl Compiler {
         let app_type = real_type(app_type, manifest);
         let mut manifest = manifest.clone();
         manifest.insert("type".to_owned(), app_type.as_str().into());
-        let entry_point = manifest.get("entry_point").and_then(Value::as_str).filter(|path| !path.is_empty());
+        let entry_point = manifest
+            .get("entry_point")
+            .and_then(Value::as_str)
+            .filter(|path| !path.is_empty());
         if app_type == "web-app" {
-            return if entry_point.is_some() { Ok((manifest, Vec::new())) } else { Err(CompileError::MissingEntryPoint) };
+            return if entry_point.is_some() {
+                Ok((manifest, Vec::new()))
+            } else {
+                Err(CompileError::MissingEntryPoint)
+            };
         }
         if !SUPPORTED_TYPES.contains(&app_type.as_str()) && app_type != "web-python" {
             return Err(CompileError::UnsupportedType(app_type));
@@ -86,8 +102,15 @@ impl Compiler {
     }
 
     /// The page for a source: the source itself where it is one already.
-    fn page(&self, app_type: &str, entry_point: &str, manifest: &Map<String, Value>, source: &AppFile) -> Result<Bytes, CompileError> {
-        let text = std::str::from_utf8(&source.content).map_err(|_| CompileError::NotText(source.path.clone()))?;
+    fn page(
+        &self,
+        app_type: &str,
+        entry_point: &str,
+        manifest: &Map<String, Value>,
+        source: &AppFile,
+    ) -> Result<Bytes, CompileError> {
+        let text = std::str::from_utf8(&source.content)
+            .map_err(|_| CompileError::NotText(source.path.clone()))?;
         let text = text.trim_start_matches('\u{feff}');
         if is_page(text) || app_type == "custom-html" {
             return Ok(source.content.clone());
@@ -98,9 +121,20 @@ impl Compiler {
             (_, true) => ("", text),
             (_, false) => (text, ""),
         };
-        let title = manifest.get("name").and_then(Value::as_str).unwrap_or("Untitled App");
+        let title = manifest
+            .get("name")
+            .and_then(Value::as_str)
+            .unwrap_or("Untitled App");
         let app = json!({ "config": config(manifest), "code": code });
-        let page = self.templates.render(app_type, entry_point, &PageParts { title, app: &app, markup })?;
+        let page = self.templates.render(
+            app_type,
+            entry_point,
+            &PageParts {
+                title,
+                app: &app,
+                markup,
+            },
+        )?;
         Ok(Bytes::from(page))
     }
 }
@@ -110,18 +144,31 @@ fn real_type(app_type: &str, manifest: &Map<String, Value>) -> String {
     if app_type != "hypha" {
         return app_type.to_owned();
     }
-    let named = manifest.get("type").and_then(Value::as_str).filter(|named| *named != "hypha");
+    let named = manifest
+        .get("type")
+        .and_then(Value::as_str)
+        .filter(|named| *named != "hypha");
     named.unwrap_or("window").to_owned()
 }
 
 /// Whether a source is a whole HTML document.
 fn is_page(text: &str) -> bool {
-    let start: String = text.trim_start().chars().take(15).flat_map(char::to_lowercase).collect();
+    let start: String = text
+        .trim_start()
+        .chars()
+        .take(15)
+        .flat_map(char::to_lowercase)
+        .collect();
     start.starts_with("<!doctype html") || start.starts_with("<html")
 }
 
 fn config(manifest: &Map<String, Value>) -> Map<String, Value> {
-    let known = |key: &&str| manifest.get(*key).filter(|value| !value.is_null()).map(|value| (key.to_string(), value.clone()));
+    let known = |key: &&str| {
+        manifest
+            .get(*key)
+            .filter(|value| !value.is_null())
+            .map(|value| (key.to_string(), value.clone()))
+    };
     CONFIG_KEYS.iter().filter_map(known).collect()
 }
 
@@ -136,7 +183,10 @@ fn add_page(files: &mut Vec<AppFile>, source: usize, page: Bytes) {
     let finished = original.path == PAGE;
     files.insert(source.min(files.len()), original);
     if !finished {
-        files.push(AppFile { path: PAGE.to_owned(), content: page });
+        files.push(AppFile {
+            path: PAGE.to_owned(),
+            content: page,
+        });
     }
 }
 
@@ -145,11 +195,20 @@ mod tests {
     use super::*;
 
     fn file(path: &str, content: &str) -> AppFile {
-        AppFile { path: path.to_owned(), content: Bytes::copy_from_slice(content.as_bytes()) }
+        AppFile {
+            path: path.to_owned(),
+            content: Bytes::copy_from_slice(content.as_bytes()),
+        }
     }
 
-    fn compile(app_type: &str, manifest: Value, files: Vec<AppFile>) -> Result<(Map<String, Value>, Vec<AppFile>), CompileError> {
-        Compiler::new(None).unwrap().compile(app_type, manifest.as_object().unwrap(), files)
+    fn compile(
+        app_type: &str,
+        manifest: Value,
+        files: Vec<AppFile>,
+    ) -> Result<(Map<String, Value>, Vec<AppFile>), CompileError> {
+        Compiler::new(None)
+            .unwrap()
+            .compile(app_type, manifest.as_object().unwrap(), files)
     }
 
     fn paths(files: &[AppFile]) -> Vec<&str> {
@@ -159,42 +218,81 @@ mod tests {
     #[test]
     fn a_worker_script_becomes_a_page_and_stays() {
         let manifest = json!({"type": "web-worker", "name": "Calc", "secret": 1, "icon": null, "entry_point": "main.js"});
-        let (manifest, files) = compile("web-worker", manifest, vec![file("main.js", "api.export({})"), file("a.txt", "x")]).unwrap();
+        let (manifest, files) = compile(
+            "web-worker",
+            manifest,
+            vec![file("main.js", "api.export({})"), file("a.txt", "x")],
+        )
+        .unwrap();
         assert_eq!(manifest["entry_point"], "index.html");
         assert_eq!(manifest["secret"], 1);
         assert_eq!(paths(&files), ["main.js", "a.txt", "index.html"]);
         let page = String::from_utf8(files[2].content.to_vec()).unwrap();
-        assert!(page.contains(r#"{"config":{"name":"Calc","type":"web-worker"},"code":"api.export({})"}"#));
+        assert!(
+            page.contains(
+                r#"{"config":{"name":"Calc","type":"web-worker"},"code":"api.export({})"}"#
+            )
+        );
     }
 
     #[test]
     fn a_source_under_the_name_of_the_page_is_moved() {
         let manifest = json!({"type": "window", "entry_point": "index.html"});
-        let (_, files) = compile("window", manifest, vec![file("index.html", "api.export({})")]).unwrap();
+        let (_, files) = compile(
+            "window",
+            manifest,
+            vec![file("index.html", "api.export({})")],
+        )
+        .unwrap();
         assert_eq!(paths(&files), ["source", "index.html"]);
         assert_eq!(files[0].content, "api.export({})");
     }
 
     #[test]
     fn the_usual_source_file_needs_no_entry_point() {
-        let (manifest, files) = compile("window", json!({"type": "window"}), vec![file("source", "1")]).unwrap();
-        assert_eq!((manifest["entry_point"].as_str(), files.len()), (Some("index.html"), 2));
+        let (manifest, files) = compile(
+            "window",
+            json!({"type": "window"}),
+            vec![file("source", "1")],
+        )
+        .unwrap();
+        assert_eq!(
+            (manifest["entry_point"].as_str(), files.len()),
+            (Some("index.html"), 2)
+        );
     }
 
     #[test]
     fn pages_stay_untouched() {
         for app_type in ["window", "custom-html", "web-python", "web-worker", "hypha"] {
             let source = "\n  <!DOCTYPE HTML><p>{{ x }}</p>";
-            let (manifest, files) = compile(app_type, json!({"type": "hypha", "entry_point": "index.html"}), vec![file("index.html", source)]).unwrap();
+            let (manifest, files) = compile(
+                app_type,
+                json!({"type": "hypha", "entry_point": "index.html"}),
+                vec![file("index.html", source)],
+            )
+            .unwrap();
             assert_eq!(files, [file("index.html", source)]);
-            assert_eq!(manifest["type"], if app_type == "hypha" { "window" } else { app_type });
+            assert_eq!(
+                manifest["type"],
+                if app_type == "hypha" {
+                    "window"
+                } else {
+                    app_type
+                }
+            );
         }
     }
 
     #[test]
     fn a_finished_site_is_only_renamed() {
-        let files = vec![file("a.css", ""), file("site.html", "<p>"), file("b.html", "")];
-        let (manifest, files) = compile("window", json!({"entry_point": "main.js"}), files).unwrap();
+        let files = vec![
+            file("a.css", ""),
+            file("site.html", "<p>"),
+            file("b.html", ""),
+        ];
+        let (manifest, files) =
+            compile("window", json!({"entry_point": "main.js"}), files).unwrap();
         assert_eq!(paths(&files), ["a.css", "index.html", "b.html"]);
         assert_eq!(manifest["entry_point"], "index.html");
     }
@@ -203,24 +301,49 @@ mod tests {
     fn markup_goes_into_windows_only() {
         let markup = || vec![file("source", "<div>{{ not a template }}</div>")];
         let (_, files) = compile("iframe", json!({}), markup()).unwrap();
-        assert!(String::from_utf8_lossy(&files[1].content).contains("<div>{{ not a template }}</div>"));
-        assert!(matches!(compile("web-worker", json!({}), markup()), Err(CompileError::Markup(_))));
+        assert!(
+            String::from_utf8_lossy(&files[1].content).contains("<div>{{ not a template }}</div>")
+        );
+        assert!(matches!(
+            compile("web-worker", json!({}), markup()),
+            Err(CompileError::Markup(_))
+        ));
     }
 
     #[test]
     fn web_apps_have_no_files() {
-        let (_, files) = compile("web-app", json!({"entry_point": "https://example.org"}), vec![file("x", "")]).unwrap();
+        let (_, files) = compile(
+            "web-app",
+            json!({"entry_point": "https://example.org"}),
+            vec![file("x", "")],
+        )
+        .unwrap();
         assert!(files.is_empty());
         let missing = compile("web-app", json!({}), vec![]).unwrap_err();
-        assert_eq!(missing.to_string(), "web-app type requires 'entry_point' field in manifest");
+        assert_eq!(
+            missing.to_string(),
+            "web-app type requires 'entry_point' field in manifest"
+        );
     }
 
     #[test]
     fn what_cannot_be_done_is_said() {
         let source = |text: &str| vec![file("source", text)];
-        assert!(matches!(compile("web-python", json!({}), source("x = 1")), Err(CompileError::WebPython)));
-        assert!(matches!(compile("web-cobol", json!({}), source("")), Err(CompileError::UnsupportedType(_))));
-        let binary = vec![AppFile { path: "source".into(), content: Bytes::from_static(&[0xff, 0xfe]) }];
-        assert!(matches!(compile("window", json!({}), binary), Err(CompileError::NotText(_))));
+        assert!(matches!(
+            compile("web-python", json!({}), source("x = 1")),
+            Err(CompileError::WebPython)
+        ));
+        assert!(matches!(
+            compile("web-cobol", json!({}), source("")),
+            Err(CompileError::UnsupportedType(_))
+        ));
+        let binary = vec![AppFile {
+            path: "source".into(),
+            content: Bytes::from_static(&[0xff, 0xfe]),
+        }];
+        assert!(matches!(
+            compile("window", json!({}), binary),
+            Err(CompileError::NotText(_))
+        ));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chromiumoxide::cdp::browser_protocol::browser::CloseParams;
 use chromiumoxide::cdp::browser_protocol::system_info::GetProcessInfoParams;
-use chromiumoxide::cdp::browser_protocol::target::{EventTargetCrashed, EventTargetDestroyed};
+use chromiumoxide::cdp::browser_protocol::target::EventTargetCrashed;
 use chromiumoxide::error::CdpError;
 use chromiumoxide::handler::{Handler, HandlerConfig};
 use chromiumoxide::{Browser, Command};
@@ -72,7 +72,11 @@ impl Engine {
         let (browser, handler) = match connected {
             Ok(Ok(connected)) => connected,
             Ok(Err(error)) => return Err(BrowserError::Launch(error.to_string())),
-            Err(_) => return Err(BrowserError::Launch("its DevTools do not answer".to_owned())),
+            Err(_) => {
+                return Err(BrowserError::Launch(
+                    "its DevTools do not answer".to_owned(),
+                ));
+            }
         };
         let shared = Arc::new(Shared {
             process,
@@ -82,8 +86,13 @@ impl Engine {
         });
         tokio::spawn(supervise(shared.clone(), tokio::spawn(drive(handler))));
         let slots = Arc::new(Semaphore::new(settings.max_sessions));
-        let engine = Self(Arc::new(Inner { browser, settings, slots, shared }));
-        engine.watch_targets().await?;
+        let engine = Self(Arc::new(Inner {
+            browser,
+            settings,
+            slots,
+            shared,
+        }));
+        engine.watch_crashes().await?;
         Ok(engine)
     }
 
@@ -106,7 +115,11 @@ impl Engine {
             tracing::warn!("Chromium did not end when asked to; killing it");
         }
         shared.end(SHUT_DOWN.to_owned());
-        let _ = shared.cleaned.subscribe().wait_for(|cleaned| *cleaned).await;
+        let _ = shared
+            .cleaned
+            .subscribe()
+            .wait_for(|cleaned| *cleaned)
+            .await;
     }
 
     /// How many pages are open.
@@ -121,18 +134,32 @@ impl Engine {
 
     /// All processes of the browser.
     pub async fn processes(&self) -> Result<Vec<ProcessInfo>, BrowserError> {
-        let found = self.command("list its processes", GetProcessInfoParams {}).await?;
-        let info = |process: chromiumoxide::cdp::browser_protocol::system_info::ProcessInfo| ProcessInfo {
-            kind: process.r#type,
-            pid: process.id,
-            cpu_time: process.cpu_time,
-        };
+        let found = self
+            .command("list its processes", GetProcessInfoParams {})
+            .await?;
+        let info =
+            |process: chromiumoxide::cdp::browser_protocol::system_info::ProcessInfo| ProcessInfo {
+                kind: process.r#type,
+                pid: process.id,
+                cpu_time: process.cpu_time,
+            };
         Ok(found.process_info.into_iter().map(info).collect())
     }
 
     /// Runs a command of the browser itself.
-    pub(super) async fn command<C: Command>(&self, what: &'static str, command: C) -> Result<C::Response, BrowserError> {
-        self.within(what, async { self.0.browser.execute(command).await.map(|done| done.result) }).await
+    pub(super) async fn command<C: Command>(
+        &self,
+        what: &'static str,
+        command: C,
+    ) -> Result<C::Response, BrowserError> {
+        self.within(what, async {
+            self.0
+                .browser
+                .execute(command)
+                .await
+                .map(|done| done.result)
+        })
+        .await
     }
 
     /// Runs `work` within the time of one command, and no longer than the browser lives.
@@ -152,7 +179,7 @@ impl Engine {
         }
     }
 
-    /// Makes the engine tell `state` of the crash or the disappearance of a target.
+    /// Makes the engine tell `state` of the crash of a target, and of its own end.
     pub(super) fn register(&self, target: String, state: Arc<PageState>) {
         self.0.shared.pages.lock().insert(target, state.clone());
         // The browser may have ended before the page was on the list.
@@ -165,21 +192,28 @@ impl Engine {
         self.0.shared.pages.lock().remove(target);
     }
 
-    /// Follows the crashes and disappearances of pages, which are announced to the browser and not to the page.
-    async fn watch_targets(&self) -> Result<(), BrowserError> {
-        let mut crashed = self.within("report crashes", self.0.browser.event_listener::<EventTargetCrashed>()).await?;
-        let mut destroyed = self.within("report closed pages", self.0.browser.event_listener::<EventTargetDestroyed>()).await?;
+    /// Records that a page is gone, if nobody did so before.
+    pub(super) fn page_gone(&self, target: &str) {
+        self.0.shared.end_page(target, End::Closed);
+    }
+
+    /// Follows the crashes of pages, which are announced to the browser and not to the page. (So are disappearances;
+    /// but listeners of the browser hear nothing while it has no pages, so the last one would go unnoticed.)
+    async fn watch_crashes(&self) -> Result<(), BrowserError> {
+        let mut crashed = self
+            .within(
+                "report crashes",
+                self.0.browser.event_listener::<EventTargetCrashed>(),
+            )
+            .await?;
         let shared = self.0.shared.clone();
         tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    Some(event) = crashed.next() => {
-                        let reason = format!("the page crashed ({}, code {})", event.status, event.error_code);
-                        shared.end_page(event.target_id.as_ref(), End::Crashed(reason));
-                    }
-                    Some(event) = destroyed.next() => shared.end_page(event.target_id.as_ref(), End::Closed),
-                    else => break,
-                }
+            while let Some(event) = crashed.next().await {
+                let reason = format!(
+                    "the page crashed ({}, code {})",
+                    event.status, event.error_code
+                );
+                shared.end_page(event.target_id.as_ref(), End::Crashed(reason));
             }
         });
         Ok(())
@@ -195,7 +229,11 @@ impl Drop for Inner {
 impl Shared {
     async fn ended(&self) -> String {
         let mut ended = self.ended.subscribe();
-        let reason = ended.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+        let reason = ended
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|reason| reason.clone());
         reason.unwrap_or_else(|| SHUT_DOWN.to_owned())
     }
 
@@ -253,7 +291,11 @@ async fn supervise(shared: Arc<Shared>, mut driver: JoinHandle<String>) {
     shared.end(reason.clone());
     // Dropping the handler makes every call that still waits fail.
     driver.abort();
-    let end = if reason == SHUT_DOWN { End::Closed } else { End::Crashed(format!("the browser has ended: {reason}")) };
+    let end = if reason == SHUT_DOWN {
+        End::Closed
+    } else {
+        End::Crashed(format!("the browser has ended: {reason}"))
+    };
     shared.end_pages(&end);
     shared.process.kill();
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, shared.process.exited()).await;

@@ -15,7 +15,9 @@ pub enum BrowserError {
     #[error("Chromium could not be started: {0}")]
     Launch(String),
     /// As many pages are open as the settings allow.
-    #[error("Maximum concurrent sessions ({0}) reached. Stop a session before starting another one.")]
+    #[error(
+        "Maximum concurrent sessions ({0}) reached. Stop a session before starting another one."
+    )]
     Full(usize),
     /// The browser is gone, with the reason.
     #[error("the browser has ended: {0}")]
@@ -52,7 +54,10 @@ pub enum BrowserError {
 
 impl BrowserError {
     pub(crate) fn refused(what: &'static str, error: CdpError) -> Self {
-        Self::Refused { what, reason: error.to_string() }
+        Self::Refused {
+            what,
+            reason: error.to_string(),
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use chromiumoxide::cdp::js_protocol::runtime::{
-    CompileScriptParams, EvaluateParams, EvaluateReturns, RemoteObject, RemoteObjectType, TerminateExecutionParams,
+    CompileScriptParams, EvaluateParams, EvaluateReturns, RemoteObject, RemoteObjectType,
+    TerminateExecutionParams,
 };
 use serde_json::Value;
 
@@ -24,7 +25,11 @@ impl Page {
     }
 
     /// The same, with a time limit of its own.
-    pub async fn evaluate_within(&self, code: &str, limit: Duration) -> Result<Value, BrowserError> {
+    pub async fn evaluate_within(
+        &self,
+        code: &str,
+        limit: Duration,
+    ) -> Result<Value, BrowserError> {
         let deadline = tokio::time::Instant::now() + limit;
         let left = || deadline.saturating_duration_since(tokio::time::Instant::now());
         let mut code = code.to_owned();
@@ -32,19 +37,29 @@ impl Page {
         if is_syntax_error(&done) && !self.compiles(&code).await? {
             // What is an object or a function in brackets is read as a block or a declaration without them.
             let bracketed = script::bracketed(&code);
-            code = if self.compiles(&bracketed).await? { bracketed } else { script::as_body(&code) };
+            code = if self.compiles(&bracketed).await? {
+                bracketed
+            } else {
+                script::as_body(&code)
+            };
             done = self.run(code.clone(), left()).await?;
         }
         if done.exception_details.is_none() && done.result.r#type == RemoteObjectType::Function {
             done = self.run(script::as_call(&code), left()).await?;
         }
         match done.exception_details {
-            Some(details) => Err(BrowserError::Script(self.scrub(render::exception(&details)))),
+            Some(details) => Err(BrowserError::Script(
+                self.scrub(render::exception(&details)),
+            )),
             None => Ok(json(done.result)),
         }
     }
 
-    async fn run(&self, expression: String, limit: Duration) -> Result<EvaluateReturns, BrowserError> {
+    async fn run(
+        &self,
+        expression: String,
+        limit: Duration,
+    ) -> Result<EvaluateReturns, BrowserError> {
         let mut params = EvaluateParams::new(expression);
         params.await_promise = Some(true);
         params.return_by_value = Some(true);
@@ -59,9 +74,13 @@ impl Page {
     /// Stops a script that keeps the page busy. A page that merely waits is left alone, since the order would hit
     /// whatever it does next.
     async fn free(&self) {
-        let probe = self.command_within(WHAT, PROBE, EvaluateParams::new("1")).await;
+        let probe = self
+            .command_within(WHAT, PROBE, EvaluateParams::new("1"))
+            .await;
         if matches!(probe, Err(BrowserError::Timeout { .. }))
-            && let Err(error) = self.command_within("stop the script", PROBE, TerminateExecutionParams {}).await
+            && let Err(error) = self
+                .command_within("stop the script", PROBE, TerminateExecutionParams {})
+                .await
         {
             tracing::warn!(session = self.session(), %error, "an endless script could not be stopped");
         }
@@ -70,17 +89,26 @@ impl Page {
     /// Tells code that is no expression from code that throws a SyntaxError.
     async fn compiles(&self, code: &str) -> Result<bool, BrowserError> {
         let params = CompileScriptParams::new(code, "", false);
-        Ok(self.command("compile the script", params).await?.exception_details.is_none())
+        Ok(self
+            .command("compile the script", params)
+            .await?
+            .exception_details
+            .is_none())
     }
 }
 
 fn is_syntax_error(done: &EvaluateReturns) -> bool {
-    let thrown = done.exception_details.as_ref().and_then(|details| details.exception.as_ref());
+    let thrown = done
+        .exception_details
+        .as_ref()
+        .and_then(|details| details.exception.as_ref());
     thrown.and_then(|thrown| thrown.class_name.as_deref()) == Some("SyntaxError")
 }
 
 /// A result as JSON; what JSON lacks (NaN, bigints) as its name, `undefined` as null.
 fn json(result: RemoteObject) -> Value {
-    let special = result.unserializable_value.map(|special| Value::from(special.inner().as_str()));
+    let special = result
+        .unserializable_value
+        .map(|special| Value::from(special.inner().as_str()));
     result.value.or(special).unwrap_or_default()
 }

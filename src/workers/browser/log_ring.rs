@@ -93,7 +93,9 @@ impl LogRing {
         self.text += line.text.len();
         self.entries.push_back(LogEntry { seq, line });
         while self.entries.len() > CAPACITY || self.text > MAX_TEXT {
-            let Some(oldest) = self.entries.pop_front() else { break };
+            let Some(oldest) = self.entries.pop_front() else {
+                break;
+            };
             self.text -= oldest.line.text.len();
         }
         seq
@@ -101,9 +103,20 @@ impl LogRing {
 
     /// The lines of one kind (all when none is named), from the `offset`-th, at most `limit`.
     pub fn page(&self, kind: Option<&str>, offset: usize, limit: Option<usize>) -> LogPage {
-        let matching = || self.entries.iter().filter(|entry| kind.is_none_or(|kind| entry.line.kind.as_str() == kind));
-        let items = matching().skip(offset).take(limit.unwrap_or(usize::MAX)).cloned().collect();
-        LogPage { items, total: matching().count() }
+        let matching = || {
+            self.entries
+                .iter()
+                .filter(|entry| kind.is_none_or(|kind| entry.line.kind.as_str() == kind))
+        };
+        let items = matching()
+            .skip(offset)
+            .take(limit.unwrap_or(usize::MAX))
+            .cloned()
+            .collect();
+        LogPage {
+            items,
+            total: matching().count(),
+        }
     }
 
     /// How many lines there are.
@@ -131,7 +144,13 @@ mod tests {
     use super::*;
 
     fn line(kind: LogKind, text: &str) -> LogLine {
-        LogLine { kind, level: "log".into(), text: text.into(), source: "page".into(), ts: 0.0 }
+        LogLine {
+            kind,
+            level: "log".into(),
+            text: text.into(),
+            source: "page".into(),
+            ts: 0.0,
+        }
     }
 
     #[test]
@@ -149,13 +168,30 @@ mod tests {
     fn pages_after_filtering() {
         let mut ring = LogRing::new();
         for n in 0..6 {
-            let kind = if n % 2 == 0 { LogKind::Console } else { LogKind::Error };
+            let kind = if n % 2 == 0 {
+                LogKind::Console
+            } else {
+                LogKind::Error
+            };
             ring.push(line(kind, &n.to_string()));
         }
         let page = ring.page(Some("error"), 1, Some(1));
-        assert_eq!((page.total, page.items.len(), page.items[0].content().as_str()), (3, 1, "3"));
+        assert_eq!(
+            (
+                page.total,
+                page.items.len(),
+                page.items[0].content().as_str()
+            ),
+            (3, 1, "3")
+        );
         assert_eq!(ring.page(Some("nothing"), 0, None).total, 0);
-        assert_eq!(ring.page(None, 100, None), LogPage { items: vec![], total: 6 });
+        assert_eq!(
+            ring.page(None, 100, None),
+            LogPage {
+                items: vec![],
+                total: 6
+            }
+        );
         assert_eq!(ring.page(None, 0, Some(0)).items.len(), 0);
     }
 
@@ -166,6 +202,11 @@ mod tests {
             ring.push(line(LogKind::Console, &"ü".repeat(MAX_LINE)));
         }
         assert!(ring.len() < 100 && ring.text <= MAX_TEXT);
-        assert!(ring.page(None, 0, Some(1)).items[0].line.text.ends_with("… [cut]"));
+        assert!(
+            ring.page(None, 0, Some(1)).items[0]
+                .line
+                .text
+                .ends_with("… [cut]")
+        );
     }
 }

@@ -10,8 +10,8 @@ pub mod engine;
 pub mod error;
 pub mod log_ring;
 pub mod page;
-pub mod settings;
 pub mod service;
+pub mod settings;
 pub mod templates;
 pub mod worker;
 

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chromiumoxide::Page as CdpPage;
-use chromiumoxide::cdp::browser_protocol::browser::BrowserContextId;
+use chromiumoxide::cdp::browser_protocol::browser::{BrowserContextId, GetVersionParams};
 use chromiumoxide::cdp::browser_protocol::page::AddScriptToEvaluateOnNewDocumentParams;
-use chromiumoxide::cdp::browser_protocol::target::{CreateBrowserContextParams, CreateTargetParams, DisposeBrowserContextParams};
+use chromiumoxide::cdp::browser_protocol::target::{
+    CreateBrowserContextParams, CreateTargetParams, DisposeBrowserContextParams,
+};
 use chromiumoxide::cdp::js_protocol::runtime::{AddBindingParams, EvaluateParams};
 use serde_json::Value;
 use url::Url;
@@ -33,15 +35,25 @@ pub(super) struct Context {
 
 impl Context {
     async fn create(engine: &Engine) -> Result<Self, BrowserError> {
-        let params = CreateBrowserContextParams::builder().dispose_on_detach(true).build();
+        let params = CreateBrowserContextParams::builder()
+            .dispose_on_detach(true)
+            .build();
         let made = engine.command("make a browser context", params).await?;
-        Ok(Self { engine: engine.clone(), id: Some(made.browser_context_id) })
+        Ok(Self {
+            engine: engine.clone(),
+            id: Some(made.browser_context_id),
+        })
     }
 
     /// Disposes the context; true when this call did it.
     pub async fn dispose(mut self) -> Result<(), BrowserError> {
-        let Some(id) = self.id.take() else { return Ok(()) };
-        self.engine.command("close the page", DisposeBrowserContextParams::new(id)).await.map(drop)
+        let Some(id) = self.id.take() else {
+            return Ok(());
+        };
+        self.engine
+            .command("close the page", DisposeBrowserContextParams::new(id))
+            .await
+            .map(drop)
     }
 }
 
@@ -49,7 +61,11 @@ impl Drop for Context {
     fn drop(&mut self) {
         if let (Some(id), Ok(runtime)) = (self.id.take(), tokio::runtime::Handle::try_current()) {
             let engine = self.engine.clone();
-            runtime.spawn(async move { engine.command("close the page", DisposeBrowserContextParams::new(id)).await });
+            runtime.spawn(async move {
+                engine
+                    .command("close the page", DisposeBrowserContextParams::new(id))
+                    .await
+            });
         }
     }
 }
@@ -71,11 +87,27 @@ impl Engine {
         let blank = self.blank().await?;
         let (state, events) = PageState::new(request.session.clone(), secrets(&request.init));
         self.register(blank.page.target_id().inner().clone(), state.clone());
-        tokio::spawn(pump::run(blank.page.clone(), state.clone(), blank.stream));
-        let page = Page::new(self.clone(), blank.context, blank.page, state.clone(), events, slot);
+        tokio::spawn(watch(
+            self.clone(),
+            blank.page.clone(),
+            state.clone(),
+            blank.stream,
+        ));
+        let page = Page::new(
+            self.clone(),
+            blank.context,
+            blank.page,
+            state.clone(),
+            events,
+            slot,
+        );
         if let (false, Some(origin)) = (request.init.is_null(), origin(&request.url)) {
             let script = script::init_script(&origin, &request.init);
-            page.command("take its configuration", AddScriptToEvaluateOnNewDocumentParams::new(script)).await?;
+            page.command(
+                "take its configuration",
+                AddScriptToEvaluateOnNewDocumentParams::new(script),
+            )
+            .await?;
         }
         tokio::spawn(navigate(page.cdp().clone(), state, request, deadline));
         Ok(page)
@@ -86,15 +118,43 @@ impl Engine {
         let context = Context::create(self).await?;
         let mut params = CreateTargetParams::new("about:blank");
         params.browser_context_id = context.id.clone();
-        let page = self.within("open a page", self.0.browser.new_page(params)).await?;
+        let page = self
+            .within("open a page", self.0.browser.new_page(params))
+            .await?;
         let stream = self.within("report events", pump::subscribe(&page)).await?;
-        self.within("add a binding", page.execute(AddBindingParams::new(BINDING))).await?;
-        Ok(Blank { context, page, stream })
+        self.within(
+            "add a binding",
+            page.execute(AddBindingParams::new(BINDING)),
+        )
+        .await?;
+        Ok(Blank {
+            context,
+            page,
+            stream,
+        })
+    }
+}
+
+/// Passes on the events of a page until it is gone, and then says so.
+async fn watch(engine: Engine, page: CdpPage, state: Arc<PageState>, stream: pump::Stream) {
+    pump::run(page.clone(), state, stream).await;
+    // The events end with the page, and with the browser. The engine itself tells of the latter.
+    if engine
+        .command("say that it is there", GetVersionParams {})
+        .await
+        .is_ok()
+    {
+        engine.page_gone(page.target_id().inner());
     }
 }
 
 /// Brings the page to its address and judges the result.
-async fn navigate(page: CdpPage, state: Arc<PageState>, request: PageRequest, deadline: tokio::time::Instant) {
+async fn navigate(
+    page: CdpPage,
+    state: Arc<PageState>,
+    request: PageRequest,
+    deadline: tokio::time::Instant,
+) {
     let url = without_query(&request.url).to_owned();
     // The load event may be late or never come, and the page may be ready before: whichever is first.
     let loaded = tokio::select! {
@@ -104,7 +164,12 @@ async fn navigate(page: CdpPage, state: Arc<PageState>, request: PageRequest, de
         loaded = tokio::time::timeout_at(deadline, page.goto(request.url.as_str())) => loaded,
     };
     match loaded {
-        Err(_) => return state.failed(format!("the page did not load within {} s: {url}", request.timeout.as_secs_f64())),
+        Err(_) => {
+            return state.failed(format!(
+                "the page did not load within {} s: {url}",
+                request.timeout.as_secs_f64()
+            ));
+        }
         Ok(Err(error)) => return state.failed(format!("Failed to load URL: {url}: {error}")),
         Ok(Ok(_)) => {}
     }
@@ -123,7 +188,10 @@ async fn navigate(page: CdpPage, state: Arc<PageState>, request: PageRequest, de
         let _ = state.outcome().await;
     };
     if tokio::time::timeout_at(deadline, judged).await.is_err() {
-        state.failed(format!("the app was not ready within {} s", request.timeout.as_secs_f64()));
+        state.failed(format!(
+            "the app was not ready within {} s",
+            request.timeout.as_secs_f64()
+        ));
     }
 }
 
@@ -132,7 +200,9 @@ async fn has_template(page: &CdpPage) -> bool {
     let mut look = EvaluateParams::new(LOOK);
     look.return_by_value = Some(true);
     // A page that has already moved on to another address is not ours.
-    page.execute(look).await.is_ok_and(|seen| seen.result.result.value == Some(Value::Bool(true)))
+    page.execute(look)
+        .await
+        .is_ok_and(|seen| seen.result.result.value == Some(Value::Bool(true)))
 }
 
 fn is_bad(status: i64) -> bool {
@@ -151,7 +221,12 @@ fn origin(url: &str) -> Option<String> {
 
 fn secrets(init: &Value) -> Vec<String> {
     let long = |text: &&str| text.len() >= 8;
-    SECRET_KEYS.iter().filter_map(|key| init.get(key)?.as_str()).filter(long).map(str::to_owned).collect()
+    SECRET_KEYS
+        .iter()
+        .filter_map(|key| init.get(key)?.as_str())
+        .filter(long)
+        .map(str::to_owned)
+        .collect()
 }
 
 #[cfg(test)]
@@ -160,7 +235,10 @@ mod tests {
 
     #[test]
     fn only_real_origins_count() {
-        assert_eq!(origin("http://localhost:9527/ws/x?y"), Some("http://localhost:9527".to_owned()));
+        assert_eq!(
+            origin("http://localhost:9527/ws/x?y"),
+            Some("http://localhost:9527".to_owned())
+        );
         assert_eq!(origin("data:text/html,x"), None);
         assert_eq!(origin("not a url"), None);
     }

@@ -4,7 +4,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chromiumoxide::cdp::browser_protocol::page::{CaptureScreenshotFormat, CaptureScreenshotParams};
+use chromiumoxide::cdp::browser_protocol::page::{
+    CaptureScreenshotFormat, CaptureScreenshotParams,
+};
 use chromiumoxide::error::CdpError;
 use chromiumoxide::{Command, Page as CdpPage};
 use parking_lot::Mutex;
@@ -74,7 +76,13 @@ impl Page {
         slot: OwnedSemaphorePermit,
     ) -> Self {
         let held = Mutex::new(Some((context, slot)));
-        Self(Arc::new(Core { engine, page, state, events: Mutex::new(Some(events)), held }))
+        Self(Arc::new(Core {
+            engine,
+            page,
+            state,
+            events: Mutex::new(Some(events)),
+            held,
+        }))
     }
 
     /// The events of the page, for the one who asks first.
@@ -104,9 +112,17 @@ impl Page {
             ImageFormat::Png => CaptureScreenshotFormat::Png,
             ImageFormat::Jpeg => CaptureScreenshotFormat::Jpeg,
         };
-        let shot = self.command(what, CaptureScreenshotParams::builder().format(format).build()).await?;
+        let shot = self
+            .command(
+                what,
+                CaptureScreenshotParams::builder().format(format).build(),
+            )
+            .await?;
         let bytes = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, &shot.data);
-        bytes.map_err(|error| BrowserError::Refused { what, reason: error.to_string() })
+        bytes.map_err(|error| BrowserError::Refused {
+            what,
+            reason: error.to_string(),
+        })
     }
 
     /// Closes the page and disposes of its context. What is still going on in it fails at once. Later calls do nothing.
@@ -127,8 +143,13 @@ impl Page {
     }
 
     /// Runs a command of the page, within the usual time.
-    pub(super) async fn command<C: Command>(&self, what: &'static str, command: C) -> Result<C::Response, BrowserError> {
-        self.command_within(what, self.0.engine.0.settings.call_timeout, command).await
+    pub(super) async fn command<C: Command>(
+        &self,
+        what: &'static str,
+        command: C,
+    ) -> Result<C::Response, BrowserError> {
+        self.command_within(what, self.0.engine.0.settings.call_timeout, command)
+            .await
     }
 
     /// Runs a command of the page, within `limit` and no longer than the page lives.
@@ -151,7 +172,10 @@ impl Page {
                 let end = tokio::time::timeout(Duration::from_secs(1), state.ended()).await;
                 Err(end.unwrap_or(End::Closed).error())
             }
-            Ok(Err(error)) => Err(BrowserError::Refused { what, reason: state.scrub(error.to_string()) }),
+            Ok(Err(error)) => Err(BrowserError::Refused {
+                what,
+                reason: state.scrub(error.to_string()),
+            }),
             Err(_) => Err(BrowserError::Timeout { what, limit }),
         }
     }
@@ -175,6 +199,9 @@ impl Drop for Core {
 
 impl std::fmt::Debug for Page {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Page").field("session", &self.session()).field("target", &self.target_id()).finish()
+        f.debug_struct("Page")
+            .field("session", &self.session())
+            .field("target", &self.target_id())
+            .finish()
     }
 }

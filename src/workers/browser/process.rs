@@ -72,26 +72,49 @@ impl BrowserProcess {
         .map_err(|error| BrowserError::Launch(format!("no profile directory: {error}")))?;
 
         let mut command = Command::new(&program);
-        command.args(settings.arguments(&profile)).current_dir(&profile).env_clear();
-        command.envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        command
+            .args(settings.arguments(&profile))
+            .current_dir(&profile)
+            .env_clear();
+        command.envs(
+            ENVIRONMENT
+                .iter()
+                .filter_map(|name| Some((name, std::env::var_os(name)?))),
+        );
         let (exit_sender, exit) = watch::channel(None);
         let (pid, stderr) = match spawn_thread(command, exit_sender).await {
             Ok(started) => started,
             Err(error) => {
                 let _ = std::fs::remove_dir_all(&profile);
-                return Err(BrowserError::Launch(format!("{}: {error}", program.display())));
+                return Err(BrowserError::Launch(format!(
+                    "{}: {error}",
+                    program.display()
+                )));
             }
         };
-        let mut process = Self { pid: pid as i32, address: String::new(), profile, exit };
-        process.address = process.find_address(stderr, settings.launch_timeout).await?;
+        let mut process = Self {
+            pid: pid as i32,
+            address: String::new(),
+            profile,
+            exit,
+        };
+        process.address = process
+            .find_address(stderr, settings.launch_timeout)
+            .await?;
         Ok(process)
     }
 
     /// Reads Chromium's output up to the line that names its address, and goes on draining it afterwards.
-    async fn find_address(&self, stderr: Option<ChildStderr>, limit: std::time::Duration) -> Result<String, BrowserError> {
+    async fn find_address(
+        &self,
+        stderr: Option<ChildStderr>,
+        limit: std::time::Duration,
+    ) -> Result<String, BrowserError> {
         let failed = |error: std::io::Error| BrowserError::Launch(error.to_string());
-        let stderr = stderr.ok_or_else(|| BrowserError::Launch("its output cannot be read".to_owned()))?;
-        let mut lines = BufReader::new(tokio::process::ChildStderr::from_std(stderr).map_err(failed)?).lines();
+        let stderr =
+            stderr.ok_or_else(|| BrowserError::Launch("its output cannot be read".to_owned()))?;
+        let mut lines =
+            BufReader::new(tokio::process::ChildStderr::from_std(stderr).map_err(failed)?).lines();
         let last = Arc::new(Mutex::new(VecDeque::new()));
         let (found, address) = oneshot::channel();
         let kept = last.clone();
@@ -124,7 +147,11 @@ impl BrowserProcess {
     /// Waits for the end of the process and says how it ended.
     pub async fn exited(&self) -> String {
         let mut exit = self.exit.clone();
-        let status = exit.wait_for(Option::is_some).await.ok().and_then(|status| status.clone());
+        let status = exit
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|status| status.clone());
         status.unwrap_or_else(|| "Chromium was lost sight of".to_owned())
     }
 
@@ -153,7 +180,10 @@ impl Drop for BrowserProcess {
 async fn spawn_thread(mut command: Command, exit: watch::Sender<Option<String>>) -> Started {
     // SAFETY: getpid cannot fail.
     let server = unsafe { libc::getpid() };
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
     // SAFETY: the closure runs between fork and exec and makes async-signal-safe system calls only.
     unsafe {
         command.pre_exec(move || {
@@ -180,9 +210,14 @@ async fn spawn_thread(mut command: Command, exit: watch::Sender<Option<String>>)
                 let _ = child.kill();
             }
             let status = child.wait();
-            let text = status.map_or_else(|error| error.to_string(), |status| format!("Chromium ended ({status})"));
+            let text = status.map_or_else(
+                |error| error.to_string(),
+                |status| format!("Chromium ended ({status})"),
+            );
             exit.send_replace(Some(text));
         }
     })?;
-    started.await.unwrap_or_else(|_| Err(std::io::Error::other("the starting thread ended early")))
+    started
+        .await
+        .unwrap_or_else(|_| Err(std::io::Error::other("the starting thread ended early")))
 }

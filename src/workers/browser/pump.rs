@@ -6,11 +6,15 @@ use std::sync::Arc;
 use chromiumoxide::Page as CdpPage;
 use chromiumoxide::cdp::browser_protocol::log::{EventEntryAdded, LogEntryLevel, LogEntrySource};
 use chromiumoxide::cdp::browser_protocol::network::{EventResponseReceived, ResourceType};
-use chromiumoxide::cdp::browser_protocol::page::{DialogType, EventJavascriptDialogOpening, HandleJavaScriptDialogParams};
-use chromiumoxide::cdp::js_protocol::runtime::{EventBindingCalled, EventConsoleApiCalled, EventExceptionThrown};
+use chromiumoxide::cdp::browser_protocol::page::{
+    DialogType, EventJavascriptDialogOpening, HandleJavaScriptDialogParams,
+};
+use chromiumoxide::cdp::js_protocol::runtime::{
+    EventBindingCalled, EventConsoleApiCalled, EventExceptionThrown,
+};
 use chromiumoxide::error::CdpError;
-use futures::stream::{BoxStream, SelectAll, StreamExt};
 use futures::FutureExt;
+use futures::stream::{BoxStream, SelectAll, StreamExt};
 use serde::Deserialize;
 
 use super::log_ring::{LogKind, LogLine};
@@ -35,9 +39,16 @@ pub(crate) type Stream = SelectAll<BoxStream<'static, Seen>>;
 #[serde(tag = "type", rename_all = "lowercase")]
 enum Signal {
     Ready,
-    Failed { message: String },
+    Failed {
+        message: String,
+    },
     /// A line that a worker forwards.
-    Log { kind: String, level: String, text: String, ts: f64 },
+    Log {
+        kind: String,
+        level: String,
+        text: String,
+        ts: f64,
+    },
 }
 
 /// Starts to listen. Nothing is missed from here on.
@@ -57,7 +68,9 @@ pub(crate) async fn run(page: CdpPage, state: Arc<PageState>, mut stream: Stream
     // Workers whose console arrives through the binding, with its values intact.
     let mut forwarding = HashSet::new();
     while let Some(seen) = stream.next().await {
-        let Some(outcome) = pass(&page, &state, &mut forwarding, seen) else { continue };
+        let Some(outcome) = pass(&page, &state, &mut forwarding, seen) else {
+            continue;
+        };
         // The streams are not ordered among each other: let what was logged before go first.
         while let Some(Some(seen)) = stream.next().now_or_never() {
             if let Some(later) = pass(&page, &state, &mut forwarding, seen) {
@@ -76,7 +89,12 @@ fn settle(state: &PageState, outcome: Result<(), String>) {
 }
 
 /// Passes one event on; the page's verdict about its own start is returned instead.
-fn pass(page: &CdpPage, state: &Arc<PageState>, forwarding: &mut HashSet<String>, seen: Seen) -> Option<Result<(), String>> {
+fn pass(
+    page: &CdpPage,
+    state: &Arc<PageState>,
+    forwarding: &mut HashSet<String>,
+    seen: Seen,
+) -> Option<Result<(), String>> {
     match seen {
         Seen::Console(event) => state.log(console(&event)),
         Seen::Exception(event) => state.log(uncaught(&event)),
@@ -137,7 +155,11 @@ fn entry(event: &EventEntryAdded, forwarding: &mut HashSet<String>) -> Option<Lo
         text = format!("{text} ({})", without_query(url));
     }
     Some(LogLine {
-        kind: if uncaught { LogKind::Error } else { LogKind::Console },
+        kind: if uncaught {
+            LogKind::Error
+        } else {
+            LogKind::Console
+        },
         level: level.to_owned(),
         text,
         source: entry.source.as_ref().to_owned(),
@@ -150,9 +172,24 @@ fn signal(state: &PageState, payload: &str) -> Option<Result<(), String>> {
     match serde_json::from_str(payload).ok()? {
         Signal::Ready => return Some(Ok(())),
         Signal::Failed { message } => return Some(Err(message)),
-        Signal::Log { kind, level, text, ts } => {
-            let kind = if kind == "error" { LogKind::Error } else { LogKind::Console };
-            state.log(LogLine { kind, level, text, source: "worker".to_owned(), ts });
+        Signal::Log {
+            kind,
+            level,
+            text,
+            ts,
+        } => {
+            let kind = if kind == "error" {
+                LogKind::Error
+            } else {
+                LogKind::Console
+            };
+            state.log(LogLine {
+                kind,
+                level,
+                text,
+                source: "worker".to_owned(),
+                ts,
+            });
         }
     }
     None
@@ -164,17 +201,31 @@ fn dismiss(page: &CdpPage, state: &PageState, event: &EventJavascriptDialogOpeni
     let leaving = event.r#type == DialogType::Beforeunload;
     if !leaving {
         let text = format!("{} dismissed: {}", event.r#type.as_ref(), event.message);
-        let ts = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
-        state.log(LogLine { kind: LogKind::Console, level: "warning".to_owned(), text, source: "dialog".to_owned(), ts });
+        let ts = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0.0, |since| since.as_secs_f64());
+        state.log(LogLine {
+            kind: LogKind::Console,
+            level: "warning".to_owned(),
+            text,
+            source: "dialog".to_owned(),
+            ts,
+        });
     }
     let page = page.clone();
-    tokio::spawn(async move { page.execute(HandleJavaScriptDialogParams::new(leaving)).await });
+    tokio::spawn(async move {
+        page.execute(HandleJavaScriptDialogParams::new(leaving))
+            .await
+    });
 }
 
 /// Notes the HTTP status of the page's own document.
 fn status(page: &CdpPage, state: &PageState, event: &EventResponseReceived) {
     // The main frame bears the id of its target.
-    let own = event.frame_id.as_ref().is_some_and(|frame| frame.inner() == page.target_id().inner());
+    let own = event
+        .frame_id
+        .as_ref()
+        .is_some_and(|frame| frame.inner() == page.target_id().inner());
     if own && event.r#type == ResourceType::Document {
         state.set_status(event.response.status);
     }

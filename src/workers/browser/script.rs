@@ -39,14 +39,20 @@ mod tests {
 
     #[test]
     fn config_is_data() {
-        let script = init_script("http://a\"b", &serde_json::json!({"token": "\"});alert(1)//"}));
+        let script = init_script(
+            "http://a\"b",
+            &serde_json::json!({"token": "\"});alert(1)//"}),
+        );
         assert!(script.contains(r#"location.origin === "http://a\"b""#));
         assert!(script.contains(r#"JSON.parse("{\"token\":\"\\\"});alert(1)//\"}")"#));
     }
 
     #[test]
     fn a_closing_comment_does_not_swallow_the_wrapper() {
-        assert_eq!(as_body("return 1 // one"), "(async () => {\nreturn 1 // one\n})()");
+        assert_eq!(
+            as_body("return 1 // one"),
+            "(async () => {\nreturn 1 // one\n})()"
+        );
         assert_eq!(as_call(" () => 1; "), "(\n() => 1\n)()");
     }
 }

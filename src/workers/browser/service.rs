@@ -18,7 +18,11 @@ use crate::peer::{
 use crate::wire::{Map, Value};
 use crate::workers::{LogQuery, Worker};
 
-const SESSION: Param = required("session_id", Kind::Str, "workspace/client_id of the session");
+const SESSION: Param = required(
+    "session_id",
+    Kind::Str,
+    "workspace/client_id of the session",
+);
 
 static SPEC: ServiceSpec = ServiceSpec {
     id: SERVICE_ID,
@@ -41,9 +45,17 @@ static SPEC: ServiceSpec = ServiceSpec {
             doc: "Runs JavaScript in the page of a session and returns its result.",
             params: &[
                 SESSION,
-                required("script", Kind::Str, "an expression, a function, or statements"),
+                required(
+                    "script",
+                    Kind::Str,
+                    "an expression, a function, or statements",
+                ),
                 optional("config", Kind::Object, "timeout in seconds"),
-                optional("progress_callback", Kind::Any, "called with progress messages"),
+                optional(
+                    "progress_callback",
+                    Kind::Any,
+                    "called with progress messages",
+                ),
             ],
         },
         MethodSpec {

@@ -6,7 +6,12 @@ use std::time::Duration;
 use super::error::BrowserError;
 
 /// Program names tried on the PATH, best first.
-const PROGRAMS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+const PROGRAMS: [&str; 4] = [
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+];
 
 /// Chromium features that cost processes or get in the way. The omnibox ones add a hidden pair of pages to every
 /// browser context; out-of-process sandboxed frames would hide their console from their page.
@@ -124,15 +129,28 @@ mod tests {
 
     #[test]
     fn a_named_program_wins_over_the_path() {
-        let settings = BrowserSettings { executable: Some("/opt/chrome".into()), ..Default::default() };
+        let settings = BrowserSettings {
+            executable: Some("/opt/chrome".into()),
+            ..Default::default()
+        };
         assert_eq!(settings.program(), Ok(PathBuf::from("/opt/chrome")));
     }
 
     #[test]
     fn the_sandbox_is_a_choice() {
-        let has = |settings: &BrowserSettings| settings.arguments("/tmp/p".as_ref()).contains(&"--no-sandbox".to_owned());
-        assert!(has(&BrowserSettings { no_sandbox: Some(true), ..Default::default() }));
-        assert!(!has(&BrowserSettings { no_sandbox: Some(false), ..Default::default() }));
+        let has = |settings: &BrowserSettings| {
+            settings
+                .arguments("/tmp/p".as_ref())
+                .contains(&"--no-sandbox".to_owned())
+        };
+        assert!(has(&BrowserSettings {
+            no_sandbox: Some(true),
+            ..Default::default()
+        }));
+        assert!(!has(&BrowserSettings {
+            no_sandbox: Some(false),
+            ..Default::default()
+        }));
         assert_eq!(has(&BrowserSettings::default()), is_root());
     }
 }

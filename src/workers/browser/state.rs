@@ -112,8 +112,15 @@ impl PageState {
         }
         let dropped = self.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {
-            let text = format!("{dropped} log lines were dropped: they came faster than they could be stored");
-            self.push_log(LogLine { text, level: "warning".to_owned(), source: "server".to_owned(), ..line.clone() });
+            let text = format!(
+                "{dropped} log lines were dropped: they came faster than they could be stored"
+            );
+            self.push_log(LogLine {
+                text,
+                level: "warning".to_owned(),
+                source: "server".to_owned(),
+                ..line.clone()
+            });
         }
         line.text = self.scrub(line.text);
         self.push_log(line);
@@ -190,7 +197,11 @@ impl PageState {
     /// Waits for a document whose status is as `wanted`.
     pub async fn known_status(&self, wanted: impl Fn(i64) -> bool) -> i64 {
         let mut status = self.status.subscribe();
-        let known = status.wait_for(|status| status.is_some_and(&wanted)).await.ok().and_then(|status| *status);
+        let known = status
+            .wait_for(|status| status.is_some_and(&wanted))
+            .await
+            .ok()
+            .and_then(|status| *status);
         match known {
             Some(status) => status,
             // The sender is a part of this state, so this is out of reach.
@@ -201,14 +212,22 @@ impl PageState {
     /// Waits for the end of the page.
     pub async fn ended(&self) -> End {
         let mut ended = self.ended.subscribe();
-        let end = ended.wait_for(Option::is_some).await.ok().and_then(|end| end.clone());
+        let end = ended
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|end| end.clone());
         end.unwrap_or(End::Closed)
     }
 
     /// Waits until the page is up, or known not to come up.
     pub async fn outcome(&self) -> Result<(), BrowserError> {
         let mut outcome = self.outcome.subscribe();
-        let outcome = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
+        let outcome = outcome
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|outcome| outcome.clone());
         outcome.unwrap_or_else(|| Err(End::Closed.error()))
     }
 }
@@ -219,7 +238,13 @@ mod tests {
     use super::*;
 
     fn line(text: &str) -> LogLine {
-        LogLine { kind: LogKind::Console, level: "log".into(), text: text.into(), source: "page".into(), ts: 0.0 }
+        LogLine {
+            kind: LogKind::Console,
+            level: "log".into(),
+            text: text.into(),
+            source: "page".into(),
+            ts: 0.0,
+        }
     }
 
     #[tokio::test]
@@ -228,7 +253,10 @@ mod tests {
         state.log(line("token=s3cret"));
         state.failed("no s3cret".into());
         assert_eq!(events.recv().await, Some(PageEvent::Log(line("token=***"))));
-        assert_eq!(events.recv().await, Some(PageEvent::Failed("no ***".into())));
+        assert_eq!(
+            events.recv().await,
+            Some(PageEvent::Failed("no ***".into()))
+        );
     }
 
     #[tokio::test]
@@ -241,9 +269,14 @@ mod tests {
         for _ in 0..MAX_WAITING {
             assert_eq!(events.recv().await, Some(PageEvent::Log(line("x"))));
         }
-        assert_eq!(events.recv().await, Some(PageEvent::Ready { signalled: true }));
+        assert_eq!(
+            events.recv().await,
+            Some(PageEvent::Ready { signalled: true })
+        );
         state.log(line("y"));
-        let Some(PageEvent::Log(note)) = events.recv().await else { panic!("a note was due") };
+        let Some(PageEvent::Log(note)) = events.recv().await else {
+            panic!("a note was due")
+        };
         assert!(note.text.starts_with("5 log lines were dropped"));
     }
 
@@ -255,6 +288,9 @@ mod tests {
         state.log(line("late"));
         assert_eq!(events.recv().await, Some(PageEvent::Crashed("boom".into())));
         assert_eq!(events.recv().await, None);
-        assert_eq!(state.outcome().await, Err(BrowserError::Gone("boom".into())));
+        assert_eq!(
+            state.outcome().await,
+            Err(BrowserError::Gone("boom".into()))
+        );
     }
 }

@@ -17,17 +17,24 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(crate) fn new_profile(parent: &Path) -> std::io::Result<PathBuf> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::create_dir_all(parent)?;
-    let profile = parent.canonicalize()?.join(format!("{PREFIX}{}", uuid::Uuid::new_v4().simple()));
+    let profile = parent
+        .canonicalize()?
+        .join(format!("{PREFIX}{}", uuid::Uuid::new_v4().simple()));
     std::fs::DirBuilder::new().mode(0o700).create(&profile)?;
     let pid = std::process::id();
-    std::fs::write(profile.join(OWNER), format!("{pid} {}", birth(pid).unwrap_or_default()))?;
+    std::fs::write(
+        profile.join(OWNER),
+        format!("{pid} {}", birth(pid).unwrap_or_default()),
+    )?;
     Ok(profile)
 }
 
 /// Removes the profiles in `parent` whose server is gone, and ends the processes that still use them.
 pub(crate) fn remove_orphans(parent: &Path) {
     // Process command lines show the path as new_profile made it.
-    let Ok(entries) = parent.canonicalize().and_then(std::fs::read_dir) else { return };
+    let Ok(entries) = parent.canonicalize().and_then(std::fs::read_dir) else {
+        return;
+    };
     for entry in entries.flatten() {
         if entry.file_name().to_string_lossy().starts_with(PREFIX) && !owner_lives(&entry.path()) {
             tracing::info!(profile = %entry.path().display(), "removing what a former server left behind");
@@ -56,7 +63,9 @@ pub(crate) fn remove_profile(profile: &Path) {
 fn kill_users(profile: &Path) -> usize {
     let needle = profile.to_string_lossy().into_owned();
     let own = std::process::id();
-    let Ok(processes) = std::fs::read_dir("/proc") else { return 0 };
+    let Ok(processes) = std::fs::read_dir("/proc") else {
+        return 0;
+    };
     let users = processes.flatten().filter_map(|entry| {
         let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
         let command = std::fs::read(entry.path().join("cmdline")).ok()?;
@@ -74,11 +83,19 @@ fn owner_lives(profile: &Path) -> bool {
         // Without the file it may be a profile that another server is just making.
         return age(profile).is_some_and(|age| age < Duration::from_secs(60));
     };
-    pid.parse().ok().and_then(birth).is_some_and(|birth| birth == born)
+    pid.parse()
+        .ok()
+        .and_then(birth)
+        .is_some_and(|birth| birth == born)
 }
 
 fn age(path: &Path) -> Option<Duration> {
-    std::fs::metadata(path).ok()?.modified().ok()?.elapsed().ok()
+    std::fs::metadata(path)
+        .ok()?
+        .modified()
+        .ok()?
+        .elapsed()
+        .ok()
 }
 
 /// When a process started, in the kernel's ticks: with the process id it names a process for good.
@@ -108,7 +125,11 @@ mod tests {
         let profile = new_profile(&parent).unwrap();
         std::fs::write(profile.join(OWNER), format!("{} never", std::process::id())).unwrap();
         let argument = format!("--user-data-dir={}", profile.display());
-        let mut child = std::process::Command::new("sh").args(["-c", "read line", &argument]).stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "read line", &argument])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
         remove_orphans(&parent);
         assert!(!profile.exists());
         assert!(!child.wait().unwrap().success());

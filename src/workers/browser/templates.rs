@@ -10,11 +10,26 @@ use super::error::CompileError;
 
 /// Every file of `templates/apps`, by name.
 const BUILT_IN: [(&str, &str); 5] = [
-    ("api-shim.js", include_str!("../../../templates/apps/api-shim.js")),
-    ("page-main.js", include_str!("../../../templates/apps/page-main.js")),
-    ("worker-main.js", include_str!("../../../templates/apps/worker-main.js")),
-    ("web-worker.index.html", include_str!("../../../templates/apps/web-worker.index.html")),
-    ("window.index.html", include_str!("../../../templates/apps/window.index.html")),
+    (
+        "api-shim.js",
+        include_str!("../../../templates/apps/api-shim.js"),
+    ),
+    (
+        "page-main.js",
+        include_str!("../../../templates/apps/page-main.js"),
+    ),
+    (
+        "worker-main.js",
+        include_str!("../../../templates/apps/worker-main.js"),
+    ),
+    (
+        "web-worker.index.html",
+        include_str!("../../../templates/apps/web-worker.index.html"),
+    ),
+    (
+        "window.index.html",
+        include_str!("../../../templates/apps/window.index.html"),
+    ),
 ];
 
 /// What a page is made of.
@@ -36,19 +51,32 @@ pub(crate) struct Templates {
 impl Templates {
     /// The built-in files, overruled by those in `overrides`.
     pub fn new(overrides: Option<&Path>) -> Result<Self, CompileError> {
-        let mut files: BTreeMap<String, String> = BUILT_IN.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
+        let mut files: BTreeMap<String, String> = BUILT_IN
+            .iter()
+            .map(|(name, text)| (name.to_string(), text.to_string()))
+            .collect();
         if let Some(directory) = overrides {
             files.extend(read(directory)?);
         }
-        let mut templates = Self { pages: Tera::default(), scripts: BTreeMap::new() };
+        let mut templates = Self {
+            pages: Tera::default(),
+            scripts: BTreeMap::new(),
+        };
         for (name, text) in files {
             if name.ends_with(".html") {
-                templates.pages.add_raw_template(&name, &text).map_err(broken)?;
+                templates
+                    .pages
+                    .add_raw_template(&name, &text)
+                    .map_err(broken)?;
             } else if text.contains("</script") {
-                return Err(CompileError::Template(format!("{name} would end the script element that it is put into")));
+                return Err(CompileError::Template(format!(
+                    "{name} would end the script element that it is put into"
+                )));
             } else {
                 // `api-shim.js` is `api_shim` in the templates.
-                templates.scripts.insert(name.trim_end_matches(".js").replace('-', "_"), text);
+                templates
+                    .scripts
+                    .insert(name.trim_end_matches(".js").replace('-', "_"), text);
             }
         }
         Ok(templates)
@@ -56,10 +84,24 @@ impl Templates {
 
     /// Renders the page for an app of `app_type`: with the template made for `entry_point` if there is one, else with
     /// that of the type.
-    pub fn render(&self, app_type: &str, entry_point: &str, parts: &PageParts<'_>) -> Result<String, CompileError> {
+    pub fn render(
+        &self,
+        app_type: &str,
+        entry_point: &str,
+        parts: &PageParts<'_>,
+    ) -> Result<String, CompileError> {
         // A frame shows the same page as a window.
-        let types: &[&str] = if app_type == "iframe" { &["iframe", "window"] } else { &[app_type] };
-        let names = types.iter().flat_map(|app_type| [format!("{app_type}.{entry_point}"), format!("{app_type}.index.html")]);
+        let types: &[&str] = if app_type == "iframe" {
+            &["iframe", "window"]
+        } else {
+            &[app_type]
+        };
+        let names = types.iter().flat_map(|app_type| {
+            [
+                format!("{app_type}.{entry_point}"),
+                format!("{app_type}.index.html"),
+            ]
+        });
         let known: Vec<&str> = self.pages.get_template_names().collect();
         let name = names
             .into_iter()
@@ -77,11 +119,16 @@ impl Templates {
 }
 
 fn read(directory: &Path) -> Result<Vec<(String, String)>, CompileError> {
-    let failed = |error: std::io::Error| CompileError::Template(format!("{}: {error}", directory.display()));
+    let failed =
+        |error: std::io::Error| CompileError::Template(format!("{}: {error}", directory.display()));
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         if name.ends_with(".html") || name.ends_with(".js") {
             files.push((name, std::fs::read_to_string(&path).map_err(failed)?));
         }
@@ -111,36 +158,62 @@ mod tests {
     use serde_json::json;
 
     fn render(code: &str) -> String {
-        let parts = PageParts { title: "A & <b>", app: &json!({ "code": code }), markup: "" };
-        Templates::new(None).unwrap().render("web-worker", "index.html", &parts).unwrap()
+        let parts = PageParts {
+            title: "A & <b>",
+            app: &json!({ "code": code }),
+            markup: "",
+        };
+        Templates::new(None)
+            .unwrap()
+            .render("web-worker", "index.html", &parts)
+            .unwrap()
     }
 
     #[test]
     fn code_is_data() {
         let html = render("</script><!-- {{ 7 * 7 }} `${x}` \\n {% raw %}");
-        assert!(html.contains(r#"{"code":"\u003c/script>\u003c!-- {{ 7 * 7 }} `${x}` \\n {% raw %}"}"#));
+        assert!(
+            html.contains(r#"{"code":"\u003c/script>\u003c!-- {{ 7 * 7 }} `${x}` \\n {% raw %}"}"#)
+        );
         assert!(html.contains("<title>A &amp; &lt;b&gt;</title>"));
         assert_eq!(html.matches("</script>").count(), 3);
     }
 
     #[test]
     fn a_directory_overrules() {
-        let directory = std::env::temp_dir().join(format!("rhizome-templates-{}", uuid::Uuid::new_v4()));
+        let directory =
+            std::env::temp_dir().join(format!("rhizome-templates-{}", uuid::Uuid::new_v4()));
         std::fs::create_dir_all(&directory).unwrap();
         std::fs::write(directory.join("window.main.js.html"), "").unwrap();
         std::fs::write(directory.join("window.index.html"), "<p>{{ title }}</p>").unwrap();
-        let parts = PageParts { title: "x", app: &json!({}), markup: "" };
+        let parts = PageParts {
+            title: "x",
+            app: &json!({}),
+            markup: "",
+        };
         let templates = Templates::new(Some(&directory)).unwrap();
-        assert_eq!(templates.render("iframe", "main.js", &parts).unwrap(), "<p>x</p>");
+        assert_eq!(
+            templates.render("iframe", "main.js", &parts).unwrap(),
+            "<p>x</p>"
+        );
         std::fs::write(directory.join("window.index.html"), "{{ nothing }").unwrap();
-        assert!(matches!(Templates::new(Some(&directory)), Err(CompileError::Template(_))));
+        assert!(matches!(
+            Templates::new(Some(&directory)),
+            Err(CompileError::Template(_))
+        ));
         std::fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
     fn an_unknown_type_has_no_template() {
-        let parts = PageParts { title: "x", app: &json!({}), markup: "" };
-        let rendered = Templates::new(None).unwrap().render("web-cobol", "index.html", &parts);
+        let parts = PageParts {
+            title: "x",
+            app: &json!({}),
+            markup: "",
+        };
+        let rendered = Templates::new(None)
+            .unwrap()
+            .render("web-cobol", "index.html", &parts);
         assert!(matches!(rendered, Err(CompileError::UnsupportedType(_))));
     }
 }

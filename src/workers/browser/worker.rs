@@ -10,19 +10,21 @@ use parking_lot::Mutex;
 use serde_json::{Map as JsonMap, Value as Json, json};
 
 use super::actor::{BrowserActor, OpenPage};
-use super::{Compiler, CompileError, LogRing, Page, PageRequest, SUPPORTED_TYPES};
+use super::{CompileError, Compiler, LogRing, Page, PageRequest, SUPPORTED_TYPES};
 use crate::apps::files::AppFile;
 use crate::map;
 use crate::peer::{Callback, ErrorClass, ServiceError};
 use crate::supervision::AddrSlot;
 use crate::wire::Value;
-use crate::workers::{LogQuery, Notices, Started, StartOrder, Worker, WorkerInfo};
+use crate::workers::{LogQuery, Notices, StartOrder, Started, Worker, WorkerInfo};
 use crate::workspace::PUBLIC;
 
 /// Id of the service through which users reach the worker.
 pub const SERVICE_ID: &str = "browser-worker";
 /// Logs of ended sessions that are kept.
 const KEPT_LOGS: usize = 100;
+/// How long a start waits for a browser that is being restarted.
+const BROWSER_BACK: Duration = Duration::from_secs(5);
 /// Seconds a script may take when nobody says otherwise.
 const SCRIPT_S: f64 = 30.0;
 
@@ -88,6 +90,14 @@ impl BrowserWorker {
             .clone()
     }
 
+    /// Gives a browser that died a moment ago the time to come back.
+    async fn wait_for_browser(&self) {
+        let deadline = tokio::time::Instant::now() + BROWSER_BACK;
+        while !self.browser.is_up() && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     fn remember(&self, id: &str) {
         let mut ended = self.ended.lock();
         ended.retain(|known| known != id);
@@ -115,7 +125,10 @@ fn page_address(order: &StartOrder, config: &Json) -> String {
     }
     let keys = ["server_url", "client_id", "workspace", "app_id", "token"];
     let query = url::form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(keys.iter().filter_map(|key| Some((key, config[*key].as_str()?))))
+        .extend_pairs(
+            keys.iter()
+                .filter_map(|key| Some((key, config[*key].as_str()?))),
+        )
         .finish();
     format!("{}?{query}", order.page_url)
 }
@@ -168,6 +181,7 @@ impl Worker for BrowserWorker {
             notices,
             logs: session.logs.clone(),
         };
+        self.wait_for_browser().await;
         let opened = self
             .browser
             .send(open)

@@ -22,7 +22,9 @@ fn read_item(args: &Arguments) -> Result<(String, String), ServiceError> {
         .get_str("bookmark_type")
         .ok_or_else(|| ServiceError::assertion("Bookmark type must be provided."))?;
     if !matches!(kind, "workspace" | "service") {
-        return Err(ServiceError::value(format!("Invalid bookmark type: {kind}")));
+        return Err(ServiceError::value(format!(
+            "Invalid bookmark type: {kind}"
+        )));
     }
     let id = item
         .get_str("id")
@@ -73,7 +75,10 @@ impl ManagerService {
             .directory
             .change(&personal, |info| {
                 let list = bookmarks(info);
-                let kind = entry["bookmark_type"].as_str().unwrap_or_default().to_owned();
+                let kind = entry["bookmark_type"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned();
                 let id = entry["id"].as_str().unwrap_or_default().to_owned();
                 list.retain(|old| !is_entry(old, &kind, &id));
                 if list.len() >= MAX_BOOKMARKS {

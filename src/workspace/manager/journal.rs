@@ -40,7 +40,9 @@ impl ManagerService {
     ) -> Result<Reply, ServiceError> {
         let kind = args.str("event_type")?;
         if kind.contains(' ') {
-            return Err(ServiceError::assertion("Event type must not contain spaces"));
+            return Err(ServiceError::assertion(
+                "Event type must not contain spaces",
+            ));
         }
         if kind.is_empty() || kind.chars().count() > MAX_TYPE {
             return Err(ServiceError::value(format!(

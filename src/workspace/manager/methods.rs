@@ -2,13 +2,15 @@
 //! reference's (a test compares them); clients read them on every connection.
 
 use crate::peer::ServiceSpec;
-use crate::peer::schema::{
-    Kind, MethodSpec, Param, Preset, optional, required, with_default,
-};
+use crate::peer::schema::{Kind, MethodSpec, Param, Preset, optional, required, with_default};
 
 const EVENT_FILTER: [Param; 3] = [
     optional("event_type", Kind::Str, "only this type"),
-    optional("start_time", Kind::Str, "ISO time of the first event wanted"),
+    optional(
+        "start_time",
+        Kind::Str,
+        "ISO time of the first event wanted",
+    ),
     optional("end_time", Kind::Str, "ISO time of the last event wanted"),
 ];
 const WORKSPACE: Param = optional(
@@ -84,7 +86,12 @@ static METHODS: &[MethodSpec] = &[
         params: &[
             optional("match", Kind::Object, "fields that must be equal"),
             with_default("offset", Kind::Int, Preset::Int(0), "how many to skip"),
-            with_default("limit", Kind::Int, Preset::Int(256), "how many to return, at most 256"),
+            with_default(
+                "limit",
+                Kind::Int,
+                Preset::Int(256),
+                "how many to return, at most 256",
+            ),
         ],
     },
     MethodSpec {
@@ -127,7 +134,12 @@ static METHODS: &[MethodSpec] = &[
             with_default("offset", Kind::Int, Preset::Int(0), "how many to skip"),
             optional("return_fields", Kind::List, "fields to return"),
             optional("order_by", Kind::Str, "field to sort by"),
-            with_default("pagination", Kind::Bool, Preset::Bool(false), "return the total as well"),
+            with_default(
+                "pagination",
+                Kind::Bool,
+                Preset::Bool(false),
+                "return the total as well",
+            ),
             with_default(
                 "include_unlisted",
                 Kind::Bool,
@@ -144,7 +156,11 @@ static METHODS: &[MethodSpec] = &[
     MethodSpec {
         name: "register_service_type",
         doc: "Declares a type that services can be checked against.",
-        params: &[required("type_info", Kind::Object, "id, name, definition and more")],
+        params: &[required(
+            "type_info",
+            Kind::Object,
+            "id, name, definition and more",
+        )],
     },
     MethodSpec {
         name: "get_service_type",
@@ -159,14 +175,25 @@ static METHODS: &[MethodSpec] = &[
     MethodSpec {
         name: "get_service_info",
         doc: "Returns the registration of a service without fetching the service.",
-        params: &[SERVICE_ID, optional("config", Kind::Object, "mode, select_timeout, read_app_manifest")],
+        params: &[
+            SERVICE_ID,
+            optional(
+                "config",
+                Kind::Object,
+                "mode, select_timeout, read_app_manifest",
+            ),
+        ],
     },
     MethodSpec {
         name: "get_service",
         doc: "Returns a service; starts the app behind name@app when nothing runs.",
         params: &[
             SERVICE_ID,
-            optional("config", Kind::Object, "mode, timeout, case_conversion, select_timeout"),
+            optional(
+                "config",
+                Kind::Object,
+                "mode, timeout, case_conversion, select_timeout",
+            ),
         ],
     },
     MethodSpec {
@@ -192,8 +219,17 @@ static METHODS: &[MethodSpec] = &[
         name: "create_workspace",
         doc: "Creates a workspace that you own.",
         params: &[
-            required("config", Kind::Object, "id or name, description, persistent, owners and more"),
-            with_default("overwrite", Kind::Bool, Preset::Bool(false), "replace one of yours"),
+            required(
+                "config",
+                Kind::Object,
+                "id or name, description, persistent, owners and more",
+            ),
+            with_default(
+                "overwrite",
+                Kind::Bool,
+                Preset::Bool(false),
+                "replace one of yours",
+            ),
         ],
     },
     MethodSpec {
@@ -204,12 +240,20 @@ static METHODS: &[MethodSpec] = &[
     MethodSpec {
         name: "bookmark",
         doc: "Keeps a workspace or a service in your personal list.",
-        params: &[required("item", Kind::Object, "bookmark_type (workspace or service) and id")],
+        params: &[required(
+            "item",
+            Kind::Object,
+            "bookmark_type (workspace or service) and id",
+        )],
     },
     MethodSpec {
         name: "unbookmark",
         doc: "Takes a workspace or a service off your personal list.",
-        params: &[required("item", Kind::Object, "bookmark_type (workspace or service) and id")],
+        params: &[required(
+            "item",
+            Kind::Object,
+            "bookmark_type (workspace or service) and id",
+        )],
     },
     MethodSpec {
         name: "get_workspace_info",
@@ -224,7 +268,10 @@ static METHODS: &[MethodSpec] = &[
     MethodSpec {
         name: "ping",
         doc: "Tells whether a client answers: \"pong\", or a text that says why not.",
-        params: &[required("client_id", Kind::Str, "[workspace/]client"), PING_SECONDS],
+        params: &[
+            required("client_id", Kind::Str, "[workspace/]client"),
+            PING_SECONDS,
+        ],
     },
     MethodSpec {
         name: "cleanup",
@@ -252,11 +299,19 @@ static METHODS: &[MethodSpec] = &[
     MethodSpec {
         name: "subscribe",
         doc: "Asks for broadcasts of these types to be delivered to this client.",
-        params: &[required("event_type", Kind::Any, "a type or a list of types")],
+        params: &[required(
+            "event_type",
+            Kind::Any,
+            "a type or a list of types",
+        )],
     },
     MethodSpec {
         name: "unsubscribe",
         doc: "Ends the delivery of these types.",
-        params: &[required("event_type", Kind::Any, "a type or a list of types")],
+        params: &[required(
+            "event_type",
+            Kind::Any,
+            "a type or a list of types",
+        )],
     },
 ];

@@ -47,7 +47,8 @@ impl ManagerService {
         args: &Arguments,
         context: &CallContext,
     ) -> Result<Reply, ServiceError> {
-        self.directory.unregister(args.str("service_id")?, context)?;
+        self.directory
+            .unregister(args.str("service_id")?, context)?;
         Ok(Value::Nil.into())
     }
 
@@ -61,12 +62,9 @@ impl ManagerService {
             include_app_services: args.bool("include_app_services")?,
             prioritize_running: args.bool("prioritize_running_services")?,
         };
-        let found = self.directory.list_services(
-            args.get("query"),
-            options,
-            &context.ws,
-            &context.user,
-        );
+        let found =
+            self.directory
+                .list_services(args.get("query"), options, &context.ws, &context.user);
         Ok(found.await?.into())
     }
 
@@ -110,7 +108,9 @@ impl ManagerService {
     ) -> Result<Reply, ServiceError> {
         let id = args.str("service_id")?;
         if names_manager(id) {
-            return Ok(Reply::Packed(self.directory.peer.packed_description("*", self)));
+            return Ok(Reply::Packed(
+                self.directory.peer.packed_description("*", self),
+            ));
         }
         let options = LookupOptions::read(args.get("config"))?;
         let service = self.directory.get_service(id, &options, context).await?;

@@ -17,9 +17,7 @@ impl ManagerService {
         args: &Arguments,
         context: &CallContext,
     ) -> Result<Reply, ServiceError> {
-        let config = args
-            .opt_map("config")?
-            .ok_or(WorkspaceError::MissingId)?;
+        let config = args.opt_map("config")?.ok_or(WorkspaceError::MissingId)?;
         let info = self
             .directory
             .create(config, args.bool("overwrite")?, &context.user)
@@ -93,7 +91,9 @@ impl ManagerService {
         let workspace = args.opt_str("workspace")?.unwrap_or(&context.ws);
         // Checked on the workspace that is asked about (rule S1).
         let info = self.directory.get(workspace);
-        let visible = info.as_ref().is_some_and(|info| self.may_see(info, context));
+        let visible = info
+            .as_ref()
+            .is_some_and(|info| self.may_see(info, context));
         if !visible {
             self.directory
                 .require(&context.user, workspace, Level::Read)?;

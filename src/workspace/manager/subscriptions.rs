@@ -112,7 +112,13 @@ mod tests {
         for good in ["client_connected", "my-event", "my-ws/x", "a:b", "ws_x"] {
             assert!(check(good, "my-ws").is_ok(), "{good}");
         }
-        for bad in ["", "per-ws/x", "ws-user-foo", "ws-user-foo:evt", "evil-my-ws/x"] {
+        for bad in [
+            "",
+            "per-ws/x",
+            "ws-user-foo",
+            "ws-user-foo:evt",
+            "evil-my-ws/x",
+        ] {
             assert!(check(bad, "my-ws").is_err(), "{bad}");
         }
         assert!(check("ws-user-me", "ws-user-me").is_ok());

@@ -26,7 +26,10 @@ impl ManagerService {
             .is_some_and(|info| info.is_owned_by(&context.user));
         check_may_generate(&context.user, workspace, owner)?;
         let caller = context.user.acting_in(workspace, None, owner);
-        let token = self.directory.tokens.generate(&caller, &context.ws, request)?;
+        let token = self
+            .directory
+            .tokens
+            .generate(&caller, &context.ws, request)?;
         Ok(token.into())
     }
 

@@ -49,7 +49,9 @@ impl ManagerService {
             .directory
             .change(&context.ws, move |workspace| {
                 if workspace.service_types.contains_key(&id) {
-                    return Err(ServiceError::key(format!("Service type already exists: {id}")));
+                    return Err(ServiceError::key(format!(
+                        "Service type already exists: {id}"
+                    )));
                 }
                 if workspace.service_types.len() >= MAX_TYPES {
                     return Err(ServiceError::runtime(format!(
@@ -75,9 +77,9 @@ impl ManagerService {
             .directory
             .get(workspace)
             .and_then(|info| info.service_types.get(id).cloned());
-        let public = found
-            .as_ref()
-            .is_some_and(|found| found["config"]["visibility"] == "public" || found["config"]["public"] == true);
+        let public = found.as_ref().is_some_and(|found| {
+            found["config"]["visibility"] == "public" || found["config"]["public"] == true
+        });
         if !public {
             self.directory
                 .require(&context.user, workspace, Level::Read)?;

@@ -26,7 +26,12 @@ async fn browser() -> Option<Engine> {
 
 async fn browser_with(settings: BrowserSettings) -> Option<Engine> {
     let profile_dir = std::env::temp_dir().join(format!("rhizome-test-{}", uuid::Uuid::new_v4()));
-    match Engine::launch(BrowserSettings { profile_dir, ..settings }).await {
+    match Engine::launch(BrowserSettings {
+        profile_dir,
+        ..settings
+    })
+    .await
+    {
         Ok(engine) => Some(engine),
         Err(BrowserError::NoExecutable) => {
             eprintln!("skipped: there is no Chromium on this machine");
@@ -38,7 +43,9 @@ async fn browser_with(settings: BrowserSettings) -> Option<Engine> {
 
 /// Waits, but not for ever.
 async fn soon<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(LIMIT, work).await.expect("it should have happened by now")
+    tokio::time::timeout(LIMIT, work)
+        .await
+        .expect("it should have happened by now")
 }
 
 /// The events up to the first that is not a log line, and the lines before it.
@@ -72,7 +79,10 @@ impl Site {
     async fn serve(pages: &[(&str, String)], assets: Option<PathBuf>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let pages: HashMap<String, String> = pages.iter().map(|(path, body)| (path.to_string(), body.clone())).collect();
+        let pages: HashMap<String, String> = pages
+            .iter()
+            .map(|(path, body)| (path.to_string(), body.clone()))
+            .collect();
         let pages = Arc::new(pages);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -87,7 +97,12 @@ impl Site {
     }
 
     fn request(&self, path: &str, init: Value) -> PageRequest {
-        PageRequest { url: format!("{}{path}", self.address), init, session: "ws/client".into(), timeout: LIMIT }
+        PageRequest {
+            url: format!("{}{path}", self.address),
+            init,
+            session: "ws/client".into(),
+            timeout: LIMIT,
+        }
     }
 
     async fn open(&self, engine: &Engine, path: &str) -> (Page, PageEvents) {
@@ -97,11 +112,19 @@ impl Site {
     }
 }
 
-async fn answer(mut stream: TcpStream, pages: Arc<HashMap<String, String>>, assets: Option<PathBuf>) -> Option<()> {
+async fn answer(
+    mut stream: TcpStream,
+    pages: Arc<HashMap<String, String>>,
+    assets: Option<PathBuf>,
+) -> Option<()> {
     let mut head = Vec::new();
     let mut buffer = [0; 4096];
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
-        let read = stream.read(&mut buffer).await.ok().filter(|read| *read > 0)?;
+        let read = stream
+            .read(&mut buffer)
+            .await
+            .ok()
+            .filter(|read| *read > 0)?;
         head.extend_from_slice(&buffer[..read]);
     }
     let head = String::from_utf8_lossy(&head);
@@ -114,8 +137,15 @@ async fn answer(mut stream: TcpStream, pages: Arc<HashMap<String, String>>, asse
         Some(body) => ("200 OK", body),
         None => ("404 Not Found", String::new()),
     };
-    let kind = if path.ends_with("js") { "text/javascript" } else { "text/html" };
-    let head = format!("HTTP/1.1 {status}\r\ncontent-type: {kind}; charset=utf-8\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    let kind = if path.ends_with("js") {
+        "text/javascript"
+    } else {
+        "text/html"
+    };
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: {kind}; charset=utf-8\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
     stream.write_all(head.as_bytes()).await.ok()?;
     stream.write_all(body.as_bytes()).await.ok()
 }
