@@ -193,14 +193,11 @@ mod tests {
         };
         let loaded = load(&sources).unwrap();
         assert_eq!(loaded.config, Config::default());
+        let text = std::fs::read_to_string(&path).unwrap();
         let missing: Vec<_> = SETTINGS
             .iter()
             .map(|setting| setting.path)
-            .filter(|path| {
-                !std::fs::read_to_string(&sources.file.unwrap())
-                    .unwrap()
-                    .contains(path.split_once('.').unwrap().1)
-            })
+            .filter(|path| !text.contains(path.split_once('.').unwrap().1))
             .collect();
         assert!(
             missing.is_empty(),

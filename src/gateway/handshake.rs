@@ -86,10 +86,15 @@ pub(super) fn authenticates_by_query(query: &str) -> bool {
 /// # Errors
 /// It is not a JSON object of the expected fields.
 pub(super) fn parse_hello(text: &str) -> Result<Hello, Refusal> {
-    serde_json::from_str(text).map_err(|error| {
-        tracing::debug!(%error, "unreadable authentication frame");
-        undecodable()
-    })
+    // A list would pass for the fields in order; only an object will do.
+    let fields: serde_json::Result<serde_json::Map<String, serde_json::Value>> =
+        serde_json::from_str(text);
+    fields
+        .and_then(|fields| serde_json::from_value(fields.into()))
+        .map_err(|error| {
+            tracing::debug!(%error, "unreadable authentication frame");
+            undecodable()
+        })
 }
 
 /// The refusal for a first frame that is no JSON object.

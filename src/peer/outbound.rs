@@ -98,7 +98,7 @@ impl OutgoingCall<'_> {
         self.callbacks.insert(key.clone(), callback);
         Value::Map(map! {
             "_rtype" => "method",
-            "_rtarget" => self.peer.from_address(&self.options),
+            "_rtarget" => self.peer.calling_address(&self.options),
             "_rmethod" => format!("{}.{key}#{name}", self.session),
             "_rpromise" => false,
             "_rname" => name,
@@ -142,7 +142,7 @@ impl OutgoingCall<'_> {
     }
 
     async fn transmit(&mut self, client: &Arc<Client>) -> Result<(), CallError> {
-        let from = self.peer.from_address(&self.options);
+        let from = self.peer.calling_address(&self.options);
         let header = self.peer.header(
             &from,
             client,
@@ -215,7 +215,7 @@ impl Peer {
         }
     }
 
-    fn from_address(&self, options: &CallOptions) -> String {
+    fn calling_address(&self, options: &CallOptions) -> String {
         options
             .from
             .clone()

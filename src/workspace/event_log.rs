@@ -80,7 +80,7 @@ impl EventLog {
             data,
         };
         self.tree.put(&format!("{prefix}{id:020}"), &entry)?;
-        if id % TRIM_EVERY == 0 {
+        if id.is_multiple_of(TRIM_EVERY) {
             self.trim(&prefix)?;
         }
         Ok(())

@@ -100,14 +100,14 @@ impl Directory {
             return Ok(record.to_map(context.user.allows(&record.workspace, Level::Read)));
         }
         if options.read_app_manifest
-            && let Some(service) = self.from_manifest(&id, context).await
+            && let Some(service) = self.described_in_manifest(&id, context).await
         {
             return Ok(service);
         }
         Err(not_found(&id))
     }
 
-    async fn from_manifest(&self, id: &ServiceId, context: &CallContext) -> Option<Map> {
+    async fn described_in_manifest(&self, id: &ServiceId, context: &CallContext) -> Option<Map> {
         let member = context.user.allows(&id.workspace, Level::Read);
         self.apps()?
             .app_services(&id.workspace)

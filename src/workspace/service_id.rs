@@ -9,6 +9,8 @@ use thiserror::Error;
 pub enum ServiceIdError {
     #[error("Service id must contain at most one '{0}'")]
     Repeated(char),
+    #[error("App id must not contain '/' or ':': {0}")]
+    App(String),
     #[error("Service id must not be empty")]
     Empty,
     #[error(
@@ -53,6 +55,9 @@ pub fn split(text: &str) -> Result<Parts<'_>, ServiceIdError> {
         }
     }
     let (text, app) = match text.split_once('@') {
+        Some((_, app)) if app.contains(['/', ':']) => {
+            return Err(ServiceIdError::App(app.to_owned()));
+        }
         Some((text, app)) => (text, Some(app)),
         None => (text, None),
     };

@@ -52,7 +52,7 @@ class Load:
             result = {"error": (done.stderr or done.stdout)[-300:]}
         trouble = result.get("error") or result.get("first_failure")
         log(f"{server.name:10} {cell}", f"!! {trouble}" if trouble else "")
-        self.results.append({"cell": cell, "server": server.name, **result})
+        self.results.append({"cell": cell, "target": server.name, **result})
         return result
 
 

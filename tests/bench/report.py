@@ -43,15 +43,16 @@ class Medians:
     def get(self, server, cell, *path):
         values = []
         for row in self.rows:
-            if row["server"] == server and row["cell"] == cell:
+            if row["target"] == server and row["cell"] == cell:
+                value = row
                 for key in path:
-                    row = row.get(key) if isinstance(row, dict) else None
-                if isinstance(row, (int, float)):
-                    values.append(row)
+                    value = value.get(key) if isinstance(value, dict) else None
+                if isinstance(value, (int, float)):
+                    values.append(value)
         return statistics.median(values) if values else None
 
     def failures(self):
-        return [(r["server"], r["cell"], r.get("error") or r.get("first_failure")) for r in self.rows
+        return [(r["target"], r["cell"], r.get("error") or r.get("first_failure")) for r in self.rows
                 if r.get("error") or r.get("failures")]
 
 
@@ -110,7 +111,8 @@ def call_table(m):
         row, rates = [name], []
         for server in ("Rhizome", "reference"):
             rates.append(m.get(server, cell, *path, rate))
-            row += [number(rates[-1]), latency(m.get(server, cell, *path, "p50_us"), m.get(server, cell, *path, "p99_us")),
+            times = (m.get(server, cell, *path, quantile) for quantile in ("p50_us", "p99_us"))
+            row += [number(rates[-1]), latency(*times),
                     number(m.get(server, cell, *path, "server", "cpu_us_per_op"), 1)]
         rows.append([*row, ratio(*rates)])
     return table(["what", "Rhizome per s", "p50 / p99 ms", "CPU µs per call", "reference per s", "p50 / p99 ms",
@@ -129,19 +131,18 @@ def rest_table(results, m):
         both = [value(server) for server in ("Rhizome", "reference")]
         rows.append([name, *(number(v, digits) for v in both), ratio(*both)])
 
-    def scaled(server, key, factor):
-        value = boot(results, server, key)
+    def scaled(value, factor):
         return None if value is None else value * factor
 
-    add("start to readiness, ms", lambda s: scaled(s, "ready_s", 1e3), 0)
-    add("memory at rest, MiB", lambda s: scaled(s, "rss_kib", 1 / 1024), 1)
+    add("start to readiness, ms", lambda s: scaled(boot(results, s, "ready_s"), 1e3), 0)
+    add("memory at rest, MiB", lambda s: scaled(boot(results, s, "rss_kib"), 1 / 1024), 1)
     for kind in ("bare", "registered"):
         cell = f"idle {kind}"
         add(f"connections opened, {kind}, of {results['connections']:,}", lambda s: m.get(s, cell, "opened"), 0)
         add(f"connects per s, {kind}", lambda s: m.get(s, cell, "connects_per_s"), 0)
         add(f"KiB per idle connection, {kind}", lambda s: m.get(s, cell, "kib_per_connection_held"), 1)
         add(f"share of a core while they idle, {kind}, %",
-            lambda s: (lambda v: None if v is None else v * 100)(m.get(s, cell, "server_while_holding", "cpu_share")), 1)
+            lambda s: scaled(m.get(s, cell, "server_while_holding", "cpu_share"), 100), 1)
     return table(["what", "Rhizome", "reference", "Rhizome / reference"], rows)
 
 

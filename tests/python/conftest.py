@@ -31,6 +31,7 @@ def crashable(tmp_path):
         made.append(Server(tmp_path / "data", tmp_path / "server.log", **options))
         return made[-1]
 
+    make.made = made
     yield make
     for server in made:
         server.stop()
@@ -118,10 +119,11 @@ async def serving_worker(server, api):
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item):
-    """A failure shows the end of the server's log beside it."""
+    """A failure shows the end of the logs of its servers beside it."""
     report = (yield).get_result()
-    if report.failed:
-        for name in ("server", "crashable_server"):
-            server = item.funcargs.get(name) if hasattr(item, "funcargs") else None
-            if server is not None and server.tail():
-                report.sections.append(("server log", server.tail()))
+    if not report.failed:
+        return
+    used = getattr(item, "funcargs", {})
+    servers = [used.get("server"), *getattr(used.get("crashable"), "made", [])]
+    for server in filter(None, servers):
+        report.sections.append(("server log", server.tail()))

@@ -71,10 +71,13 @@ fn kill_users(profile: &Path) -> usize {
         let command = std::fs::read(entry.path().join("cmdline")).ok()?;
         (pid != own && String::from_utf8_lossy(&command).contains(&needle)).then_some(pid)
     });
-    users
+    let mut killed = 0;
+    for pid in users {
         // SAFETY: a plain system call on a process whose command line names our own fresh directory.
-        .map(|pid| unsafe { libc::kill(pid as i32, libc::SIGKILL) })
-        .count()
+        unsafe { libc::kill(pid as i32, libc::SIGKILL) };
+        killed += 1;
+    }
+    killed
 }
 
 fn owner_lives(profile: &Path) -> bool {

@@ -79,9 +79,7 @@ async fn open(engine: &Engine, html: String, init: Value) -> (Page, PageEvents) 
 
 #[tokio::test]
 async fn a_window_app_has_the_friendly_api() {
-    let Some(engine) = browser().await else {
-        return;
-    };
+    let engine = browser().await;
     let html = compile(
         "window",
         json!({"env": {"COLOUR": "blue"}, "requirements": ["a.js"]}),
@@ -148,9 +146,7 @@ async fn a_window_app_has_the_friendly_api() {
 
 #[tokio::test]
 async fn a_worker_app_speaks_through_its_page() {
-    let Some(engine) = browser().await else {
-        return;
-    };
+    let engine = browser().await;
     let code = r#"
         console.log("hello", {a: [1, {b: 2}]}, new Map([[1, 2]]), new Error("shown").message);
         console.warn("careful");
@@ -211,9 +207,7 @@ async fn a_worker_app_speaks_through_its_page() {
 
 #[tokio::test]
 async fn failures_before_the_export_are_told() {
-    let Some(engine) = browser().await else {
-        return;
-    };
+    let engine = browser().await;
     let forbidden = json!({"workspace": "forbidden"});
     for app_type in ["web-worker", "window"] {
         for (code, init, text) in [
@@ -260,9 +254,7 @@ async fn failures_before_the_export_are_told() {
 
 #[tokio::test]
 async fn handled_failures_and_modules_are_fine() {
-    let Some(engine) = browser().await else {
-        return;
-    };
+    let engine = browser().await;
     for app_type in ["web-worker", "window"] {
         for code in [
             "try { await api.registerService({id: 'broken'}) } catch (error) { console.log('fine', error.message) }",

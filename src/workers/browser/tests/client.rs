@@ -1,5 +1,5 @@
-//! Compiled apps with the real RPC client. `RHIZOME_ASSETS` names the directory with the npm package's
-//! `hypha-rpc-websocket.mjs`, `RHIZOME_SERVER_URL` a running server that lets anonymous users in.
+//! Compiled apps with the real RPC client, which `scripts/fetch-runtimes` puts into `runtimes`.
+//! That they answer calls through a server is tested from outside, in `tests/python`.
 
 use bytes::Bytes;
 use serde_json::{Map, json};
@@ -46,24 +46,24 @@ fn compile(app_type: &str, code: &str) -> String {
     String::from_utf8(files[1].content.to_vec()).unwrap()
 }
 
-async fn site() -> Option<Site> {
-    let Some(assets) = std::env::var_os("RHIZOME_ASSETS") else {
-        eprintln!("skipped: RHIZOME_ASSETS does not name a directory with hypha-rpc-websocket.mjs");
-        return None;
-    };
+async fn site() -> Site {
+    let assets = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("runtimes/hypha-rpc");
+    assert!(
+        assets.is_dir(),
+        "run scripts/fetch-runtimes first: {} is missing",
+        assets.display()
+    );
     let pages = [
         ("/user", String::new()),
         ("/web-worker", compile("web-worker", CALCULATOR)),
         ("/window", compile("window", DASHBOARD)),
     ];
-    Some(Site::serve(&pages, Some(assets.into())).await)
+    Site::serve(&pages, Some(assets)).await
 }
 
 #[tokio::test]
 async fn the_client_loads_and_its_failure_is_told() {
-    let (Some(site), Some(engine)) = (site().await, browser().await) else {
-        return;
-    };
+    let (site, engine) = (site().await, browser().await);
     for path in ["/web-worker", "/window"] {
         let init = json!({"server_url": "http://127.0.0.1:1", "client_id": "c", "workspace": "w", "token": "long-long-token"});
         let page = engine.open(site.request(path, init)).await.unwrap();
@@ -75,81 +75,5 @@ async fn the_client_loads_and_its_failure_is_told() {
             "{text}"
         );
     }
-    soon(engine.shutdown()).await;
-}
-
-#[tokio::test]
-async fn apps_are_called_through_a_server() {
-    let (Some(site), Some(engine)) = (site().await, browser().await) else {
-        return;
-    };
-    let Ok(server) = std::env::var("RHIZOME_SERVER_URL") else {
-        return eprintln!("skipped: RHIZOME_SERVER_URL does not name a running server");
-    };
-    let (user, _events) = site.open(&engine, "/user").await;
-    soon(user.ready()).await.unwrap();
-    let login = user
-        .evaluate(&USER.replace("SERVER", &json!(server).to_string()))
-        .await
-        .unwrap();
-    let start = async |path: &str| {
-        let client = format!("_rapp_{}__rlb", path.trim_matches('/'));
-        let init = json!({"server_url": server, "client_id": client, "workspace": login["workspace"], "token": login["token"], "app_id": "calc"});
-        let started = std::time::Instant::now();
-        let page = engine.open(site.request(path, init)).await.unwrap();
-        let opened = started.elapsed();
-        let ready = soon(page.ready()).await;
-        let mut events = page.events().unwrap();
-        let (lines, event) = outcome(&mut events).await;
-        assert!(ready.is_ok(), "{lines:?} {event:?}");
-        eprintln!(
-            "{path}: navigation after {opened:?}, ready after {:?}",
-            started.elapsed()
-        );
-        (
-            page,
-            format!(
-                "{}/{client}",
-                login["workspace"].as_str().unwrap_or_default()
-            ),
-        )
-    };
-    let (_worker, client) = start("/web-worker").await;
-    for (code, result) in [
-        (
-            "(await user.getService('CLIENT:default')).add(5, 3)",
-            json!(8),
-        ),
-        (
-            "(await user.getService('CLIENT:default')).fibonacci(7)",
-            json!(13),
-        ),
-        (
-            "(await user.getService('CLIENT:user-api')).users.list({})",
-            json!({"users": ["alice", "bob"]}),
-        ),
-        (
-            "(await user.getService('CLIENT:default')).name",
-            json!("Calculator"),
-        ),
-    ] {
-        assert_eq!(
-            user.evaluate(&format!("return await {}", code.replace("CLIENT", &client)))
-                .await,
-            Ok(result),
-            "{code}"
-        );
-    }
-    let (window, client) = start("/window").await;
-    let update = format!(
-        "const {{dashboard}} = await user.getService('{client}:default'); await dashboard.updateData(); return await dashboard.updateData()"
-    );
-    assert_eq!(user.evaluate(&update).await, Ok(json!(2)));
-    assert_eq!(
-        window
-            .evaluate("document.getElementById('display').textContent")
-            .await,
-        Ok(json!("Data: 2"))
-    );
     soon(engine.shutdown()).await;
 }

@@ -1,4 +1,4 @@
-//! Tests with a real Chromium. They are skipped, saying so, where there is none.
+//! Tests with a real Chromium, which `scripts/setup` installs.
 
 mod apps;
 mod client;
@@ -19,26 +19,17 @@ use super::*;
 /// Longest wait for anything.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// A browser, or `None` where there is none.
-async fn browser() -> Option<Engine> {
+async fn browser() -> Engine {
     browser_with(BrowserSettings::default()).await
 }
 
-async fn browser_with(settings: BrowserSettings) -> Option<Engine> {
+async fn browser_with(settings: BrowserSettings) -> Engine {
     let profile_dir = std::env::temp_dir().join(format!("rhizome-test-{}", uuid::Uuid::new_v4()));
-    match Engine::launch(BrowserSettings {
+    let launched = Engine::launch(BrowserSettings {
         profile_dir,
         ..settings
-    })
-    .await
-    {
-        Ok(engine) => Some(engine),
-        Err(BrowserError::NoExecutable) => {
-            eprintln!("skipped: there is no Chromium on this machine");
-            None
-        }
-        Err(error) => panic!("{error}"),
-    }
+    });
+    launched.await.unwrap()
 }
 
 /// Waits, but not for ever.
@@ -135,6 +126,7 @@ async fn answer(
     let asset = || std::fs::read_to_string(assets?.join(path.strip_prefix("/assets/")?)).ok();
     let (status, body) = match pages.get(path).cloned().or_else(asset) {
         Some(body) => ("200 OK", body),
+        None if path == "/favicon.ico" => ("200 OK", String::new()),
         None => ("404 Not Found", String::new()),
     };
     let kind = if path.ends_with("js") {

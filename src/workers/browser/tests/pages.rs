@@ -7,9 +7,7 @@ use super::*;
 
 #[tokio::test]
 async fn what_a_page_says_is_heard() {
-    let Some(engine) = browser().await else {
-        return;
-    };
+    let engine = browser().await;
     let body = r#"<script>
         console.log("plain", 1, {a: 1, b: "x"}, [1, 2], null, undefined);
         console.warn("careful");
@@ -78,14 +76,11 @@ async fn what_a_page_says_is_heard() {
 
 #[tokio::test]
 async fn scripts_of_every_form_run() {
-    let Some(engine) = browser_with(BrowserSettings {
+    let engine = browser_with(BrowserSettings {
         call_timeout: Duration::from_secs(10),
         ..Default::default()
     })
-    .await
-    else {
-        return;
-    };
+    .await;
     let site = Site::page("/", "<title>T</title><script>let count = 0</script>").await;
     let (page, _events) = site.open(&engine, "/").await;
     soon(page.ready()).await.unwrap();
@@ -134,9 +129,7 @@ async fn scripts_of_every_form_run() {
 
 #[tokio::test]
 async fn pictures() {
-    let Some(engine) = browser().await else {
-        return;
-    };
+    let engine = browser().await;
     let site = Site::page("/", "<h1>Picture</h1>").await;
     let (page, _events) = site.open(&engine, "/").await;
     soon(page.ready()).await.unwrap();
@@ -154,9 +147,7 @@ async fn pictures() {
 
 #[tokio::test]
 async fn closing_is_final_and_may_be_repeated() {
-    let Some(engine) = browser().await else {
-        return;
-    };
+    let engine = browser().await;
     let site = Site::page(
         "/",
         "<script>onbeforeunload = () => 'stay'; console.log('up')</script>",
@@ -206,9 +197,7 @@ async fn closing_is_final_and_may_be_repeated() {
 
 #[tokio::test]
 async fn config_reaches_its_own_origin_only() {
-    let Some(engine) = browser().await else {
-        return;
-    };
+    let engine = browser().await;
     let body = "<script>const seen = JSON.stringify([window.__rhizome, Object.keys(window).includes('__rhizome')]); console.log(seen)</script>";
     let other = Site::page("/frame", body).await;
     let body = format!(
@@ -251,9 +240,7 @@ async fn config_reaches_its_own_origin_only() {
 
 #[tokio::test]
 async fn pages_that_do_not_come_up_say_why() {
-    let Some(engine) = browser().await else {
-        return;
-    };
+    let engine = browser().await;
     let site = Site::page("/slow", "<img src='/hang'>").await;
     let (page, mut events) = site.open(&engine, "/missing?token=abc").await;
     let text = format!(
