@@ -11,6 +11,8 @@ pub enum ServiceIdError {
     Repeated(char),
     #[error("App id must not contain '/' or ':': {0}")]
     App(String),
+    #[error("Workspace must not contain ':': {0}")]
+    Workspace(String),
     #[error("Service id must not be empty")]
     Empty,
     #[error(
@@ -62,6 +64,9 @@ pub fn split(text: &str) -> Result<Parts<'_>, ServiceIdError> {
         None => (text, None),
     };
     let (workspace, text) = match text.split_once('/') {
+        Some((workspace, _)) if workspace.contains(':') => {
+            return Err(ServiceIdError::Workspace(workspace.to_owned()));
+        }
         Some((workspace, text)) => (Some(workspace), text),
         None => (None, text),
     };

@@ -24,11 +24,6 @@ api.export({ dashboard: new Dashboard() });
 "#;
 
 /// A user in a page of their own, who has logged in anonymously.
-const USER: &str = r#"
-    const { connectToServer } = await import("/assets/hypha-rpc-websocket.mjs");
-    window.user = await connectToServer({ server_url: SERVER });
-    return { workspace: user.config.workspace, token: await user.generateToken() };
-"#;
 
 fn compile(app_type: &str, code: &str) -> String {
     let manifest: Map<String, Value> = json!({"name": "Calculator", "type": app_type})
