@@ -5,5 +5,6 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    rhizome::node::prefer_small_pages();
     rhizome::cli::main()
 }

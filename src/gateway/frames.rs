@@ -25,6 +25,9 @@ use crate::router::{Client, Outgoing, PushError, Routed};
 /// Frames handled in one go before other connections of the thread get their turn.
 const FRAMES_PER_TURN: usize = 64;
 
+/// Most bytes of a frame before its payload.
+const MAX_FRAME_HEAD: usize = 14;
+
 /// What the connection actor has to know or do.
 pub enum Event {
     Text(Bytes),
@@ -91,6 +94,12 @@ impl FrameStream {
             }
             Poll::Ready(Some(Err(error))) => Err(error),
             Poll::Ready(Some(Ok(chunk))) => {
+                // Room for the whole frame at once, instead of growing and copying on the way.
+                let wanted = frame_length(&self.buffer);
+                let limit = self.link.gateway.limits.max_frame_bytes + MAX_FRAME_HEAD;
+                if wanted > self.buffer.capacity() && wanted <= limit {
+                    self.buffer.reserve(wanted - self.buffer.len());
+                }
                 self.buffer.extend_from_slice(&chunk);
                 Ok(true)
             }
@@ -197,6 +206,20 @@ async fn wait_for(
     }
 }
 
+/// Length of the frame that a buffer begins with, as far as its head says; 0 for short ones.
+fn frame_length(buffer: &[u8]) -> usize {
+    const MASK_BYTES: usize = 4;
+    match buffer {
+        [_, code, length @ ..] if code & 0x7f == 127 && length.len() >= 8 => {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(&length[..8]);
+            let payload = usize::try_from(u64::from_be_bytes(bytes)).unwrap_or(usize::MAX);
+            payload.saturating_add(2 + 8 + MASK_BYTES)
+        }
+        _ => 0,
+    }
+}
+
 fn too_big(limit: usize) -> Event {
     Event::Broken(1009, format!("Message exceeds {limit} bytes"))
 }
@@ -250,5 +273,22 @@ impl Stream for FrameStream {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_length_of_a_long_frame_is_known_from_its_head() {
+        let head = [0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 9, 9];
+        assert_eq!(frame_length(&head), 65_536 + 14);
+        assert_eq!(frame_length(&head[..9]), 0);
+        assert_eq!(frame_length(&[0x82, 0xfe, 1, 0]), 0);
+        assert_eq!(
+            frame_length(&[0x82, 0xff, 255, 255, 255, 255, 255, 255, 255, 255]),
+            usize::MAX
+        );
     }
 }

@@ -13,6 +13,7 @@ use actix::Addr;
 use thiserror::Error;
 
 pub use actor::NodeActor;
+pub use files::prefer_small_pages;
 
 use crate::apps::Host;
 use crate::apps::store::AppStoreError;

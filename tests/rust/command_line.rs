@@ -45,7 +45,11 @@ fn stderr(output: &Output) -> String {
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 struct Running(Child);
@@ -86,7 +90,10 @@ fn print_config_tells_where_values_come_from_and_hides_secrets() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success());
     assert!(text.contains("server.port = 1234  # flag --port"), "{text}");
-    assert!(text.contains("server.host = \"0.0.0.0\"  # environment HYPHA_HOST"), "{text}");
+    assert!(
+        text.contains("server.host = \"0.0.0.0\"  # environment HYPHA_HOST"),
+        "{text}"
+    );
     assert!(text.contains("log.json = false  # default"), "{text}");
     assert!(!text.contains("very-secret"), "{text}");
 }
@@ -99,11 +106,18 @@ fn mistakes_end_with_one_clear_line() {
         ("--port=many", "server.port must be a whole number"),
         ("--root-token=short", "auth.root_token"),
         ("--log-level=loud=x=y", "log.level"),
-        ("--config=missing.toml", "cannot read the config file missing.toml"),
+        (
+            "--config=missing.toml",
+            "cannot read the config file missing.toml",
+        ),
     ] {
         let output = run(serve(&folder).arg(flag));
         assert!(!output.status.success(), "{flag}");
-        assert!(stderr(&output).contains(text), "{flag}: {}", stderr(&output));
+        assert!(
+            stderr(&output).contains(text),
+            "{flag}: {}",
+            stderr(&output)
+        );
     }
 }
 
@@ -135,7 +149,13 @@ fn sigterm_ends_the_server_in_order() {
     let folder = Folder::new("term");
     let mut running = Running::start(&mut serve(&folder), free_port());
     let pid = running.0.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
     let began = Instant::now();
     let status = loop {
         if let Some(status) = running.0.try_wait().unwrap() {
@@ -145,7 +165,13 @@ fn sigterm_ends_the_server_in_order() {
         std::thread::yield_now();
     };
     let mut log = String::new();
-    running.0.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    running
+        .0
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut log)
+        .unwrap();
     assert!(status.success(), "{log}");
     assert!(log.contains("stopping"), "{log}");
 }

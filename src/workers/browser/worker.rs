@@ -117,11 +117,19 @@ impl BrowserWorker {
 /// The address to open. The config travels beside it; only pages that are not ours, and so read
 /// nothing but their query, get it there.
 fn page_address(order: &StartOrder, config: &Json) -> String {
-    if order.app_type == "web-app" {
-        return order.entry_point.clone();
-    }
-    if !order.plain_page || order.manifest.get("inject_auth_params") == Some(&Json::Bool(false)) {
-        return order.page_url.clone();
+    let external = order.app_type == "web-app";
+    let page = if external {
+        &order.entry_point
+    } else {
+        &order.page_url
+    };
+    let inject = order
+        .manifest
+        .get("inject_auth_params")
+        .and_then(Json::as_bool);
+    // A site elsewhere gets a token only when its app asks for that.
+    if !order.plain_page || !inject.unwrap_or(!external) {
+        return page.clone();
     }
     let keys = ["server_url", "client_id", "workspace", "app_id", "token"];
     let query = url::form_urlencoded::Serializer::new(String::new())
@@ -130,7 +138,8 @@ fn page_address(order: &StartOrder, config: &Json) -> String {
                 .filter_map(|key| Some((key, config[*key].as_str()?))),
         )
         .finish();
-    format!("{}?{query}", order.page_url)
+    let joint = if page.contains('?') { '&' } else { '?' };
+    format!("{page}{joint}{query}")
 }
 
 #[async_trait]
@@ -174,7 +183,13 @@ impl Worker for BrowserWorker {
         let open = OpenPage {
             request: PageRequest {
                 url: page_address(&order, &config),
-                init: config,
+                // The config goes into documents of the address's own origin, which for an
+                // external app is somebody else's.
+                init: if order.app_type == "web-app" {
+                    Json::Null
+                } else {
+                    config
+                },
                 session: order.session.clone(),
                 timeout: Duration::from_secs_f64(order.timeout.max(1.0)),
             },
