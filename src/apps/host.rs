@@ -19,7 +19,7 @@ use super::workspace_actor::{AddWorker, EnsureApp, RemoveApp, RemoveWorker, Work
 use super::workspaces_actor::{EnsureWorkspace, RemoveWorkspace, WorkspacesActor};
 use crate::identity::Level;
 use crate::peer::{CallContext, ErrorClass, ServiceError};
-use crate::supervision::{AddrSlot, SharedClock};
+use crate::supervision::{AddrSlot, SharedClock, spawn_detached};
 use crate::wire::{Map, Value};
 use crate::workers::{SERVICE_TYPE, Worker, WorkerTable};
 use crate::workspace::{AppHost, Directory, PUBLIC, ServiceRecord};
@@ -124,7 +124,7 @@ impl Host {
         let Ok(host) = self.shared() else {
             return;
         };
-        actix_web::rt::spawn(async move {
+        spawn_detached("resume", async move {
             let installed = match host.store.installed().await {
                 Ok(installed) => installed,
                 Err(error) => return tracing::error!(%error, "the installed apps cannot be read"),
@@ -221,7 +221,7 @@ impl Host {
             return;
         };
         host.workers.expect(&record.id());
-        actix_web::rt::spawn(async move {
+        spawn_detached("add worker", async move {
             match host.workspace(&record.workspace).await {
                 Ok(slot) => {
                     slot.do_send(AddWorker(record));
@@ -242,7 +242,7 @@ impl Host {
         let Ok(host) = self.shared() else {
             return;
         };
-        actix_web::rt::spawn(async move {
+        spawn_detached("lose worker", async move {
             let workspace = id.split_once('/').map_or("", |(workspace, _)| workspace);
             if let Ok(slot) = host.workspace(workspace).await {
                 slot.do_send(RemoveWorker(id));
@@ -331,7 +331,7 @@ impl AppHost for Host {
         let (Ok(host), workspace) = (self.shared(), workspace.to_owned()) else {
             return;
         };
-        actix_web::rt::spawn(async move {
+        spawn_detached("delete workspace", async move {
             host.workspaces.do_send(RemoveWorkspace(workspace.clone()));
             if let Err(error) = host.store.remove_workspace(&workspace).await {
                 tracing::error!(workspace, %error, "apps of a deleted workspace stay in the store");

@@ -99,6 +99,11 @@ impl Readiness {
         }
     }
 
+    /// The worker reports the session as running: like a plain page it may stay without a client.
+    pub fn may_stay_silent(&mut self) {
+        self.expected.plain_page = true;
+    }
+
     /// Takes notice of something at the time `now` and decides again.
     pub fn see(&mut self, sighting: Sighting, now: Duration) -> Verdict {
         match sighting {

@@ -1,6 +1,7 @@
 //! `rhizome serve`.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -109,7 +110,9 @@ fn fail(reason: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// A reader that has seen enough closes the pipe, which is no failure.
 fn print_config(loaded: &Loaded) {
+    let mut out = std::io::stdout().lock();
     let Ok(toml::Value::Table(sections)) = toml::Value::try_from(&loaded.config) else {
         return;
     };
@@ -122,7 +125,9 @@ fn print_config(loaded: &Loaded) {
                 Some(text) if secret && !text.is_empty() => "\"…\"".to_owned(),
                 _ => value.to_string(),
             };
-            println!("{path} = {shown}  # {origin}");
+            if writeln!(out, "{path} = {shown}  # {origin}").is_err() {
+                return;
+            }
         }
     }
 }

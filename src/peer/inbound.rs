@@ -11,6 +11,7 @@ use super::error::ServiceError;
 use super::service::{CallContext, Reply, Service};
 use super::{MethodSpec, Peer};
 use crate::router::{Client, Incoming, PushError, reject_frame};
+use crate::supervision::panic_text;
 use crate::wire::{self, CallBody, Limits, Map, PromiseSpec, RemoteFunction, Value};
 
 /// Where the outcome of a call goes. Always to the caller itself: an answer towards a third
@@ -265,13 +266,4 @@ pub(super) fn process_joined(
         body: message.slice(body_at..),
     });
     Ok(())
-}
-
-/// What a panic said.
-pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("panic without a text")
 }

@@ -50,7 +50,7 @@ impl fmt::Display for ExitReason {
 }
 
 /// The words of a panic.
-pub(super) fn panic_text(payload: &(dyn Any + Send)) -> String {
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
     if let Some(text) = payload.downcast_ref::<&str>() {
         (*text).to_owned()
     } else if let Some(text) = payload.downcast_ref::<String>() {

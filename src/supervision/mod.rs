@@ -10,6 +10,7 @@
 //! - [`AddrSlot`]: where the current address of a child is found.
 //! - [`ExitSlot`] and [`ExitReason`]: why an actor ended.
 //! - [`GetTree`] and [`TreeNode`]: the tree for people to see.
+//! - [`spawn_detached`]: work that nobody waits for, with its panics noticed.
 //! - [`Clock`]: time, which tests move by hand.
 //!
 //! A parent with one child that is restarted after a crash:
@@ -101,6 +102,7 @@
 
 mod children;
 pub mod clock;
+mod detached;
 mod entry;
 mod event;
 mod exit;
@@ -117,7 +119,9 @@ mod tests;
 
 pub use children::{Children, Gone, StartError, StopOrder};
 pub use clock::{Clock, ManualClock, SharedClock, SystemClock};
+pub use detached::spawn_detached;
 pub use event::{ChildEvent, Supervising};
+pub(crate) use exit::panic_text;
 pub use exit::{ExitReason, ExitSlot};
 pub use guarded::spawn_guarded;
 pub use messages::{GetTree, Stop};

@@ -110,6 +110,8 @@ pub struct Started {
     pub session: Option<String>,
     /// The work is done already.
     pub completed: bool,
+    /// The worker says that the session runs; it may offer no service at all.
+    pub running: bool,
 }
 
 /// Which log lines are wanted.

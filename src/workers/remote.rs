@@ -269,9 +269,11 @@ fn read_started(answer: &Value, session: &str) -> Started {
         .as_str()
         .or_else(|| answer.get("session_id").and_then(Value::as_str))
         .filter(|id| *id != session && !id.is_empty());
+    let status = answer.get("status").and_then(Value::as_str);
     Started {
         session: id.map(str::to_owned),
-        completed: answer.get("status").and_then(Value::as_str) == Some("completed"),
+        completed: status == Some("completed"),
+        running: status == Some("running"),
     }
 }
 
@@ -344,6 +346,8 @@ mod tests {
         assert_eq!(started("other".into()).session.as_deref(), Some("other"));
         let done = Value::Map(map! { "session_id" => "ws/c", "status" => "completed" });
         assert!(started(done).completed);
+        let up = Value::Map(map! { "session_id" => "ws/c", "status" => "running" });
+        assert!(started(up).running);
         assert_eq!(started(Value::Nil), Started::default());
     }
 

@@ -19,7 +19,7 @@ use crate::map;
 use crate::peer::{CallContext, Peer, ServiceError};
 use crate::router::{CLOSE_GOING_AWAY, Router};
 use crate::store::{Store, StoreError, Tree};
-use crate::supervision::SharedClock;
+use crate::supervision::{SharedClock, spawn_detached};
 use crate::wire::{Map, Value};
 
 use super::record::ServiceRecord;
@@ -341,7 +341,7 @@ impl Directory {
         }
         let id = id.to_owned();
         let wait = self.clock.sleep(self.limits.unload_grace);
-        actix_web::rt::spawn(async move {
+        spawn_detached("unload", async move {
             wait.await;
             own.unload_if_empty(&id);
         });

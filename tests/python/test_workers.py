@@ -42,6 +42,18 @@ async def seed(connect, alice):
 
 
 @pytest.mark.ours
+async def test_the_guides_worker_without_detaching(controller, seed):
+    """As the guide prints it: nobody says what to wait for, and the worker offers no service."""
+    app_info = await controller.install(
+        source="print('hello')",
+        manifest={"name": "My Custom App", "type": "my-custom-type", "version": "1.0.0",
+                  "entry_point": "main.ext"})
+    session = await controller.start(app_info.id)
+    assert [s["id"] for s in await controller.list_running()] == [session.id]
+    assert seed.worker_sessions[session.id]["status"] == "running"
+
+
+@pytest.mark.ours
 async def test_the_guides_worker(controller, api, seed, alice):
     app_info = await controller.install(
         source="print('hello')",

@@ -144,6 +144,9 @@ impl SessionActor {
         if started.completed {
             return self.see(Sighting::Completed, ctx);
         }
+        if started.running {
+            self.readiness.may_stay_silent();
+        }
         self.see(Sighting::Launched, ctx);
     }
 
