@@ -23,8 +23,6 @@ class Dashboard {
 api.export({ dashboard: new Dashboard() });
 "#;
 
-/// A user in a page of their own, who has logged in anonymously.
-
 fn compile(app_type: &str, code: &str) -> String {
     let manifest: Map<String, Value> = json!({"name": "Calculator", "type": app_type})
         .as_object()
