@@ -1,5 +1,7 @@
 //! Where log lines go and what they look like.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -19,7 +21,10 @@ pub fn init(log: &Log) -> Result<(), String> {
     let filter = EnvFilter::try_new(format!("{QUIET},{level}"))
         .map_err(|error| format!("log.level \"{}\" cannot be read: {error}", log.level))?;
     let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // Colours are for people; a file or a pipe gets plain text.
+    let layer = tracing_subscriber::fmt::layer()
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     let set = if log.json {
         registry.with(layer.json()).try_init()
     } else {

@@ -12,7 +12,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::entry::{SessionEntry, Settled};
-use super::launch::{last_logs, launch};
+use super::launch::{last_logs, launch, stop_on};
+use super::messages::{ClientBack, ClientGone, EndSession, SeeService, WorkerGone};
 use crate::apps::host::Host;
 use crate::apps::lifecycle::{SessionEvent, SessionState};
 use crate::apps::progress::Step;
@@ -27,37 +28,8 @@ const LATE_SERVICES: Duration = Duration::from_millis(100);
 /// How long a client that is gone may stay away before its session ends. A page that died shows
 /// first as a lost connection.
 const CLIENT_GRACE: Duration = Duration::from_secs(3);
-/// How long a worker may take to stop a session.
-const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// How long the logs of a failed session are waited for.
 const LOGS_WITHIN: Duration = Duration::from_secs(2);
-
-/// The session's client registered a service.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct SeeService(pub String);
-
-/// The session's client is connected.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct ClientBack;
-
-/// The session's client is gone.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct ClientGone;
-
-/// The client that runs the session's worker is gone.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct WorkerGone;
-
-/// Ends the session; resolves when it is over.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct EndSession {
-    pub cause: &'static str,
-}
 
 /// See the module's text.
 pub struct SessionActor {
@@ -396,21 +368,6 @@ impl SessionActor {
             return Duration::ZERO;
         }
         Duration::from_millis(router.now_ms().saturating_sub(client.last_traffic()))
-    }
-}
-
-/// Has a worker stop a session; false when it did not in time.
-async fn stop_on(worker: &dyn Worker, session: &str) -> bool {
-    match tokio::time::timeout(STOP_WITHIN, worker.stop(session)).await {
-        Ok(Ok(())) => true,
-        Ok(Err(error)) => {
-            tracing::warn!(session, %error, "a worker failed to stop a session");
-            false
-        }
-        Err(_) => {
-            tracing::warn!(session, "a worker did not stop a session in time");
-            false
-        }
     }
 }
 

@@ -1,6 +1,7 @@
-//! The steps of a start that take time: choosing a worker and calling its `start`.
+//! The steps that take time: choosing a worker, calling its `start`, its logs, its `stop`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::entry::SessionEntry;
 use crate::apps::host::Host;
@@ -11,6 +12,8 @@ use crate::peer::ServiceError;
 use crate::wire::Value;
 use crate::workers::{LogQuery, Notices, StartOrder, Started, Worker};
 
+/// How long a worker may take to stop a session.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// Life of the token that a session connects with; afterwards its reconnection token counts.
 const TOKEN_S: f64 = 3600.0;
 /// Log lines that go into the error of a failed start.
@@ -121,4 +124,19 @@ pub async fn last_logs(worker: &dyn Worker, session: &str) -> Vec<String> {
         .collect();
     let skip = lines.len().saturating_sub(LOG_LINES);
     lines.into_iter().skip(skip).collect()
+}
+
+/// Has a worker stop a session; false when it did not in time.
+pub async fn stop_on(worker: &dyn Worker, session: &str) -> bool {
+    match tokio::time::timeout(STOP_WITHIN, worker.stop(session)).await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            tracing::warn!(session, %error, "a worker failed to stop a session");
+            false
+        }
+        Err(_) => {
+            tracing::warn!(session, "a worker did not stop a session in time");
+            false
+        }
+    }
 }

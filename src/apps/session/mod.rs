@@ -3,8 +3,10 @@
 mod actor;
 mod entry;
 mod launch;
+mod messages;
 mod table;
 
-pub use actor::{ClientBack, ClientGone, EndSession, SeeService, SessionActor, WorkerGone};
+pub use actor::SessionActor;
 pub use entry::{SessionEntry, SessionOrder, Settled};
+pub use messages::{ClientBack, ClientGone, EndSession, SeeService, WorkerGone};
 pub use table::SessionTable;
