@@ -119,7 +119,8 @@ impl Host {
             .map_err(|_| restarting())
     }
 
-    /// Starts the actors of all installed apps; does not delay readiness.
+    /// Starts the actors of all installed apps, then collects files that nothing refers to; does not
+    /// delay readiness.
     pub fn resume(&self) {
         let Ok(host) = self.shared() else {
             return;
@@ -133,6 +134,10 @@ impl Host {
                 if let Err(error) = host.app(&workspace, &app).await {
                     tracing::warn!(workspace, app, %error, "no actor for an installed app");
                 }
+            }
+            match host.store.collect_garbage().await {
+                Ok(removed) => tracing::debug!(removed, "unreferenced files collected"),
+                Err(error) => tracing::error!(%error, "unreferenced files stay"),
             }
         });
     }
@@ -178,7 +183,7 @@ impl Host {
         mode: Option<&str>,
         app: &str,
     ) -> Result<Arc<dyn Worker>, ServiceError> {
-        self.workers.complete(DISCOVERY).await;
+        self.workers.complete(workspace, DISCOVERY).await;
         let all = self.candidates();
         let chosen = match worker_id {
             Some(id) => {
@@ -304,16 +309,9 @@ impl AppHost for Host {
     fn selection_mode(&self, workspace: &str, app: &str) -> Option<String> {
         let sessions = self.sessions.of_app(workspace, app);
         let manifest = &sessions.first()?.order.manifest;
-        if let Some(mode) = manifest
-            .get("service_selection_mode")
-            .and_then(|mode| mode.as_str())
-        {
-            return Some(mode.to_owned());
-        }
-        // Several instances are the point of autoscaling; `exact` would refuse them.
-        manifest
-            .autoscaling_enabled()
-            .then(|| "min_load".to_owned())
+        // The manifest was checked when it was installed.
+        let mode = manifest.selection_mode().ok()??;
+        Some(mode.to_string())
     }
 
     fn app_services(&self, workspace: &str) -> BoxFuture<'static, Vec<Map>> {

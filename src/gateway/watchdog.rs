@@ -9,6 +9,7 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use super::limits::GatewayLimits;
+use crate::peer::Peer;
 use crate::router::{CLOSE_GOING_AWAY, Client, MailboxDepth, Outgoing, Router};
 use crate::supervision::{ExitReason, ExitSlot, SharedClock, Stop};
 
@@ -18,6 +19,7 @@ const PERIOD: Duration = Duration::from_secs(5);
 /// See the module's text. One per node, permanent.
 pub struct WatchdogActor {
     router: Arc<Router>,
+    peer: Arc<Peer>,
     limits: GatewayLimits,
     clock: SharedClock,
     exit: ExitSlot,
@@ -36,14 +38,10 @@ enum Verdict {
 }
 
 impl WatchdogActor {
-    pub fn new(
-        router: Arc<Router>,
-        limits: GatewayLimits,
-        clock: SharedClock,
-        exit: ExitSlot,
-    ) -> Self {
+    pub fn new(peer: Arc<Peer>, limits: GatewayLimits, clock: SharedClock, exit: ExitSlot) -> Self {
         WatchdogActor {
-            router,
+            router: peer.router.clone(),
+            peer,
             limits,
             clock,
             exit,
@@ -75,6 +73,7 @@ impl WatchdogActor {
         }
         self.waiting = waiting;
         self.router.sweep();
+        self.peer.sweep();
     }
 
     fn schedule(&self, ctx: &mut Context<Self>) {

@@ -195,7 +195,7 @@ fn child_specs(node: &Arc<Node>) -> ChildSpecs {
     let clock = node.clock.clone();
     let watchdog = ChildSpec::actor("watchdog", "watchdog", &AddrSlot::new(), move |args, _| {
         WatchdogActor::new(
-            gateway.router.clone(),
+            gateway.peer.clone(),
             gateway.limits.clone(),
             clock.clone(),
             args.exit,

@@ -180,7 +180,7 @@ impl Peer {
         self.calls.len()
     }
 
-    /// Drops what has expired; called once a minute.
+    /// Drops what has expired; called by the gateway's watchdog.
     pub fn sweep(&self) {
         self.cache.sweep(self.router.now_ms());
     }

@@ -201,7 +201,7 @@ impl Router {
         }
     }
 
-    /// Forgets what is older than its keep; called once a minute.
+    /// Forgets what is older than its keep; called by the gateway's watchdog.
     pub fn sweep(&self) {
         self.departed.sweep(self.now_ms());
     }

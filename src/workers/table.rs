@@ -8,6 +8,7 @@ use dashmap::DashMap;
 use tokio::sync::Notify;
 
 use super::contract::{Worker, WorkerInfo};
+use crate::workspace::PUBLIC;
 
 /// A worker and what the server notes about it.
 struct Entry {
@@ -47,15 +48,20 @@ impl WorkerTable {
         self.settled.notify_waiters();
     }
 
-    /// Waits until no worker is expected, so that whoever registers one and installs an app for it
-    /// at once finds it; at most `patience`.
-    pub async fn complete(&self, patience: Duration) {
+    /// Waits until no worker that serves `workspace` is expected, so that whoever registers one and
+    /// installs an app for it at once finds it; at most `patience`. Workers of other workspaces hold
+    /// nobody up.
+    pub async fn complete(&self, workspace: &str, patience: Duration) {
+        let serves = |id: &str| {
+            let of = id.split_once('/').map_or("", |(of, _)| of);
+            of == workspace || of == PUBLIC
+        };
         let waited = async {
             loop {
                 let settled = self.settled.notified();
                 tokio::pin!(settled);
                 settled.as_mut().enable();
-                if self.expected.is_empty() {
+                if !self.expected.iter().any(|entry| serves(entry.key())) {
                     return;
                 }
                 settled.await;

@@ -73,7 +73,7 @@ impl Controller {
     ) -> Result<Reply, ServiceError> {
         self.host.check_session(&context.ws, context, Level::Read)?;
         let wanted = args.opt_str("app_type")?;
-        self.host.workers.complete(DISCOVERY).await;
+        self.host.workers.complete(&context.ws, DISCOVERY).await;
         let table = &self.host.workers;
         let mut found = table.in_workspace(&context.ws);
         if context.ws != PUBLIC {

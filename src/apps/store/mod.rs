@@ -152,21 +152,6 @@ impl AppStore {
         self.durable().await
     }
 
-    /// Updates the services in the manifest of the current version, when they differ.
-    ///
-    /// # Errors
-    /// The store failed.
-    pub async fn set_services(
-        &self,
-        workspace: &str,
-        app: &str,
-        services: Vec<serde_json::Value>,
-    ) -> Result<(), AppStoreError> {
-        let key = key(workspace, app);
-        self.blocking(move |inner| inner.set_services(&key, services))
-            .await
-    }
-
     /// Workspace and id of every committed app.
     ///
     /// # Errors

@@ -7,7 +7,6 @@ use super::model::{
     key,
 };
 use super::{AppStoreError, Fields, Inner};
-use crate::apps::manifest::Manifest;
 use crate::artifacts::BlobId;
 use crate::store::Batch;
 
@@ -220,34 +219,5 @@ impl Inner {
             self.store.apply(batch)?;
         }
         Ok(())
-    }
-
-    pub(super) fn set_services(
-        &self,
-        at: &str,
-        services: Vec<serde_json::Value>,
-    ) -> Result<(), AppStoreError> {
-        let _writing = self.writing.lock();
-        let Some(mut artifact) = self.artifacts.get(at)? else {
-            return Ok(());
-        };
-        let (Some(fields), Some(current)) = (artifact.manifest.take(), artifact.versions.last())
-        else {
-            return Ok(());
-        };
-        let mut manifest = Manifest::from(fields);
-        if !manifest.set_services(services) {
-            return Ok(());
-        }
-        let mut batch = Batch::new();
-        let fields = manifest.into_fields();
-        batch.put(
-            &self.manifests,
-            &dir_key(&artifact.id, current.dir),
-            &fields,
-        )?;
-        artifact.manifest = Some(fields);
-        batch.put(&self.artifacts, at, &artifact)?;
-        Ok(self.store.apply(batch)?)
     }
 }
