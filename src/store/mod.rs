@@ -13,6 +13,7 @@ mod tree;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -44,6 +45,9 @@ struct Inner {
     _lock: Option<File>,
 }
 
+/// How long an earlier opening may take to let go of the engine.
+const ENGINE_LETS_GO: Duration = Duration::from_secs(5);
+
 impl Store {
     /// Opens the store in the directory `path`, which is created if need be, and brings its
     /// schema up to date.
@@ -54,9 +58,7 @@ impl Store {
     fn open_with(path: &Path, migrations: &[Migration]) -> Result<Store, StoreError> {
         let lock = lock(path)?;
         let config = sled::Config::new().path(path);
-        let engine = configured(config)
-            .open()
-            .map_err(|error| fail(path, error))?;
+        let engine = open_engine(&config).map_err(|error| fail(path, error))?;
         migrate(&engine, path, migrations)?;
         Store::around(engine, Some(lock)).map_err(|error| fail(path, error))
     }
@@ -108,6 +110,24 @@ impl Store {
 
 fn configured(config: sled::Config) -> sled::Config {
     config.cache_capacity(CACHE_BYTES)
+}
+
+/// Opens the engine. Its own lock is let go by a background thread some time after the last handle
+/// of an earlier opening is dropped; ours is held already, so that nobody else can be meant.
+fn open_engine(config: &sled::Config) -> sled::Result<sled::Db> {
+    let began = Instant::now();
+    loop {
+        match configured(config.clone()).open() {
+            Err(error) if is_locked(&error) && began.elapsed() < ENGINE_LETS_GO => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            opened => return opened,
+        }
+    }
+}
+
+fn is_locked(error: &sled::Error) -> bool {
+    error.to_string().contains("could not acquire lock")
 }
 
 fn fail(path: &Path, error: impl std::fmt::Display) -> StoreError {
