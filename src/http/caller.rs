@@ -1,5 +1,7 @@
 //! Who calls over HTTP (http.md 1.1).
 
+use std::sync::Arc;
+
 use actix_web::HttpRequest;
 use actix_web::http::header;
 use base64::Engine;
@@ -8,6 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use super::HttpError;
 use crate::identity::{Level, UserInfo};
 use crate::node::Node;
+use crate::peer::CallContext;
+use crate::workspace::PUBLIC;
 
 /// Name of the cookie that the web pages keep a token in.
 const COOKIE: &str = "access_token";
@@ -52,30 +56,83 @@ fn from_cookie(text: &str) -> Option<String> {
         .map(|(_, value)| value.to_owned())
 }
 
-/// The user of a request; without a token the shared anonymous one.
+/// Whom the token of a request names; without a token the shared anonymous user.
 ///
 /// # Errors
 /// A bad token is never a fall-back to anonymous.
-pub fn user(request: &HttpRequest, node: &Node) -> Result<UserInfo, HttpError> {
+fn identify(request: &HttpRequest, node: &Node) -> Result<UserInfo, HttpError> {
     let Some(token) = token(request) else {
         return Ok(UserInfo::http_anonymous());
     };
     let tokens = &node.directory.tokens;
-    let user = tokens
+    tokens
         .parse(&token)
         .and_then(|user| user.check_general_use().map(|()| user))
-        .map_err(|error| HttpError::Unauthorized(error.to_string()))?;
-    let workspace = user
-        .scope
-        .current_workspace
-        .clone()
-        .unwrap_or_else(|| user.personal_workspace());
+        .map_err(|error| HttpError::Unauthorized(error.to_string()))
+}
+
+/// The same user with the rights it has in a workspace.
+fn acting_in(user: &UserInfo, workspace: &str, node: &Node) -> UserInfo {
     let owner = node
         .directory
-        .get(&workspace)
-        .is_some_and(|info| info.is_owned_personally(&user));
-    let client = user.scope.client_id.clone();
-    Ok(user.acting_in(&workspace, client.as_deref(), owner))
+        .get(workspace)
+        .is_some_and(|info| info.is_owned_personally(user));
+    user.acting_in(workspace, user.scope.client_id.as_deref(), owner)
+}
+
+fn own_workspace(user: &UserInfo) -> String {
+    let named = user.scope.current_workspace.clone();
+    named.unwrap_or_else(|| user.personal_workspace())
+}
+
+/// The user of a request, acting in its own workspace.
+///
+/// # Errors
+/// See [`HttpError::Unauthorized`].
+pub fn user(request: &HttpRequest, node: &Node) -> Result<UserInfo, HttpError> {
+    let user = identify(request, node)?;
+    Ok(acting_in(&user, &own_workspace(&user), node))
+}
+
+/// A caller in the workspace of the address, whether or not it may do anything there.
+///
+/// # Errors
+/// As for [`user`].
+pub fn in_workspace(
+    request: &HttpRequest,
+    node: &Node,
+    workspace: &str,
+) -> Result<CallContext, HttpError> {
+    let user = identify(request, node)?;
+    Ok(context(acting_in(&user, workspace, node), workspace, node))
+}
+
+/// A caller of a service in workspace `target`, in the workspace that it calls from
+/// (http.md 4.3): the one its token names; else the target if it may read there; else its own.
+///
+/// # Errors
+/// As for [`user`], and the workspace does not exist.
+pub fn calling(request: &HttpRequest, node: &Node, target: &str) -> Result<CallContext, HttpError> {
+    let user = identify(request, node)?;
+    let own = own_workspace(&user);
+    let bound = user.scope.current_workspace.is_some();
+    if !bound && !user.is_anonymous && target != own {
+        if !node.directory.exists(target) {
+            return Err(HttpError::NotFound(format!(
+                "Workspace '{target}' not found"
+            )));
+        }
+        let there = acting_in(&user, target, node);
+        if target == PUBLIC || there.allows(target, Level::Read) {
+            return Ok(context(there, target, node));
+        }
+    }
+    Ok(context(acting_in(&user, &own, node), &own, node))
+}
+
+fn context(user: UserInfo, workspace: &str, node: &Node) -> CallContext {
+    let address = node.directory.peer.address_in(workspace);
+    CallContext::internal(workspace, address, Arc::new(user))
 }
 
 /// The user of a request to the administration: root, or somebody with the admin role.

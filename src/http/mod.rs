@@ -6,6 +6,7 @@ mod assets;
 mod caller;
 mod error;
 mod health;
+mod services;
 
 use std::sync::Arc;
 
@@ -62,6 +63,7 @@ fn routes(config: &mut ServiceConfig) {
         .service(web::scope("/health").configure(health::routes))
         .service(web::scope("/assets").configure(assets::routes))
         .service(web::scope("/admin").configure(admin::routes))
+        .configure(services::routes)
         .configure(apps::routes)
         .default_service(web::to(error::no_route));
 }

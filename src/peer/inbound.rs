@@ -50,8 +50,17 @@ impl Peer {
         if head == "services" {
             return self.call_service(incoming, rest, body);
         }
-        self.calls
-            .invoke(&incoming.caller.address, head, rest, body.args)
+        let caller = &incoming.caller.address;
+        let Some(work) = self.calls.invoke(caller, head, rest, body.args)? else {
+            return Ok(());
+        };
+        let reply_to = reply_to(incoming, body.promise)?;
+        self.run(
+            "callback",
+            reply_to,
+            work.map(|outcome| outcome.map(Reply::Value)),
+        );
+        Ok(())
     }
 
     fn call_service(
@@ -72,25 +81,30 @@ impl Peer {
                 incoming.caller.address
             ));
         };
-        let reply_to = match (&incoming.session, body.promise) {
-            (Some(session), Some(promise)) => Some(ReplyTo::new(incoming, session, promise)?),
-            _ => None,
-        };
+        let reply_to = reply_to(incoming, body.promise)?;
         let context = context_of(incoming);
         let outcome = match method.bind(body.args, body.kwargs) {
             Ok(arguments) => service.call(method, arguments, context),
             Err(error) => futures::future::ready(Err(error)).boxed(),
         };
+        self.run(method.name, reply_to, outcome);
+        Ok(())
+    }
+
+    /// Runs work for a client in a task of its own.
+    fn run<F>(self: &Arc<Self>, name: &'static str, reply_to: Option<ReplyTo>, outcome: F)
+    where
+        F: Future<Output = Result<Reply, ServiceError>> + 'static,
+    {
         let peer = self.clone();
         actix_web::rt::spawn(async move {
             // A panic in a method is this call's failure and nobody else's.
             let outcome = AssertUnwindSafe(outcome).catch_unwind();
             match reply_to {
-                Some(reply_to) => peer.answer(reply_to, method.name, outcome).await,
+                Some(reply_to) => peer.answer(reply_to, name, outcome).await,
                 None => drop(outcome.await),
             }
         });
-        Ok(())
     }
 
     /// Runs a method to its end, with heartbeats to its caller, and sends the outcome.
@@ -161,6 +175,14 @@ impl Peer {
             }
             None => Ok(()),
         }
+    }
+}
+
+/// Where the outcome goes, if the caller waits for one.
+fn reply_to(incoming: &Incoming, promise: Option<PromiseSpec>) -> Result<Option<ReplyTo>, String> {
+    match (&incoming.session, promise) {
+        (Some(session), Some(promise)) => ReplyTo::new(incoming, session, promise).map(Some),
+        _ => Ok(None),
     }
 }
 

@@ -19,7 +19,7 @@ use dashmap::DashMap;
 
 pub use error::{CallError, ErrorClass, ServiceError};
 pub use outbound::{CallOptions, OutgoingCall, SessionGuard};
-pub use pending::Callback;
+pub use pending::{Answer, AnsweringCallback, Callback};
 pub use schema::{Arguments, MethodSpec};
 pub use service::{CallContext, MethodFuture, Reply, Service, ServiceSpec};
 

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::error::CallError;
-use super::pending::Callback;
+use super::pending::{AnsweringCallback, Callback, SessionFunction};
 use super::{CHUNK_BYTES, DEFAULT_TIMEOUT_S, LONG_MESSAGE_BYTES, Peer, fresh_id};
 use crate::identity::UserInfo;
 use crate::map;
@@ -70,13 +70,24 @@ pub struct OutgoingCall<'a> {
     session: String,
     args: Vec<Value>,
     kwargs: Map,
-    callbacks: HashMap<String, Callback>,
+    callbacks: HashMap<String, SessionFunction>,
     options: CallOptions,
 }
 
 impl OutgoingCall<'_> {
     pub fn options(mut self, options: CallOptions) -> Self {
         self.options = options;
+        self
+    }
+
+    /// Lets the call count as use of the client: it keeps an app session from being stopped for
+    /// inactivity, and weighs in its load.
+    pub fn counted(self) -> Self {
+        if let Some(client) = self.peer.router.find(&self.target) {
+            let now = self.peer.router.now_ms();
+            client.used(now);
+            client.load.count(now);
+        }
         self
     }
 
@@ -94,14 +105,25 @@ impl OutgoingCall<'_> {
 
     /// A function of the server that the callee may call while this call runs.
     pub fn callback(&mut self, name: &str, callback: Callback) -> Value {
+        self.session_function(name, SessionFunction::Notify(callback), false.into())
+    }
+
+    /// The same, for a function whose outcome the callee waits for.
+    pub fn answering_callback(&mut self, name: &str, callback: AnsweringCallback) -> Value {
+        self.session_function(name, SessionFunction::Answer(callback), "*".into())
+    }
+
+    /// The options must be set before: they name the address that the function is called at.
+    fn session_function(&mut self, name: &str, function: SessionFunction, promise: Value) -> Value {
         let key = format!("cb{}", self.callbacks.len());
-        self.callbacks.insert(key.clone(), callback);
+        self.callbacks.insert(key.clone(), function);
         Value::Map(map! {
             "_rtype" => "method",
             "_rtarget" => self.peer.calling_address(&self.options),
             "_rmethod" => format!("{}.{key}#{name}", self.session),
-            "_rpromise" => false,
+            "_rpromise" => promise,
             "_rname" => name,
+            "_rasync" => true,
         })
     }
 

@@ -4,15 +4,30 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use dashmap::DashMap;
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use super::error::CallError;
+use super::error::{CallError, ServiceError};
 use crate::wire::Value;
 
-/// What a callback of the server does with its arguments. Callbacks are notifications: they
+/// What a callback of the server does with its arguments when nobody waits for its outcome. It
 /// must not block.
 pub type Callback = Arc<dyn Fn(Vec<Value>) + Send + Sync>;
+
+/// The outcome of a callback whose caller waits for it.
+pub type Answer = BoxFuture<'static, Result<Value, ServiceError>>;
+
+/// A callback whose caller waits for its outcome. What it does before it returns its future
+/// happens in the order of the calls.
+pub type AnsweringCallback = Arc<dyn Fn(Vec<Value>) -> Answer + Send + Sync>;
+
+/// A function of the server that a callee may call while the session is open.
+#[derive(Clone)]
+pub(super) enum SessionFunction {
+    Notify(Callback),
+    Answer(AnsweringCallback),
+}
 
 /// The server's end of one open session.
 pub(super) struct PendingCall {
@@ -20,7 +35,7 @@ pub(super) struct PendingCall {
     target: String,
     answer: Mutex<Option<oneshot::Sender<Result<Value, CallError>>>>,
     beat: Arc<Notify>,
-    callbacks: HashMap<String, Callback>,
+    callbacks: HashMap<String, SessionFunction>,
 }
 
 /// All open sessions, by session id.
@@ -49,7 +64,7 @@ impl PendingCalls {
         &self,
         session: String,
         target: &str,
-        callbacks: HashMap<String, Callback>,
+        callbacks: HashMap<String, SessionFunction>,
     ) -> Waiter<'_> {
         let (sender, answer) = oneshot::channel();
         let beat = Arc::new(Notify::new());
@@ -84,7 +99,8 @@ impl PendingCalls {
         }
     }
 
-    /// Handles `<session>.<member>` called by `from`.
+    /// Handles `<session>.<member>` called by `from`. What is returned is the work that the
+    /// caller waits for.
     ///
     /// # Errors
     /// The text for the caller when there is no such session or member, or it is not theirs.
@@ -94,7 +110,7 @@ impl PendingCalls {
         session: &str,
         member: &str,
         mut args: Vec<Value>,
-    ) -> Result<(), String> {
+    ) -> Result<Option<Answer>, String> {
         let Some(call) = self.calls.get(session).map(|call| call.clone()) else {
             return Err(format!("Session not found: {from}:{session}.{member}"));
         };
@@ -117,7 +133,8 @@ impl PendingCalls {
             }
             "reject" => call.settle(Err(CallError::Remote(rejection_text(args.first())))),
             _ => match call.callbacks.get(callback_key(member)) {
-                Some(callback) => callback(args),
+                Some(SessionFunction::Notify(callback)) => callback(args),
+                Some(SessionFunction::Answer(callback)) => return Ok(Some(callback(args))),
                 None => {
                     return Err(format!(
                         "Method expired or not found: {from}:{session}.{member}"
@@ -125,7 +142,7 @@ impl PendingCalls {
                 }
             },
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Fails every call that waits for `address`.
@@ -185,7 +202,7 @@ mod tests {
         assert_eq!((&mut waiter.answer).await.unwrap(), Ok(Value::from(7)));
         drop(waiter);
         assert_eq!(calls.len(), 0);
-        let late = calls.invoke(PEER, "s1", "resolve", vec![]).unwrap_err();
+        let late = calls.invoke(PEER, "s1", "resolve", vec![]).err().unwrap();
         assert_eq!(late, "Session not found: ws/peer:s1.resolve");
     }
 
@@ -223,13 +240,13 @@ mod tests {
             let seen = seen.clone();
             Arc::new(move |args| seen.lock().extend(args))
         };
-        let callbacks = HashMap::from([("cb0".to_owned(), callback)]);
+        let callbacks = HashMap::from([("cb0".to_owned(), SessionFunction::Notify(callback))]);
         let _waiter = calls.open("s1".into(), PEER, callbacks);
         calls
             .invoke(PEER, "s1", "cb0#progress", vec![1.into()])
             .unwrap();
         assert_eq!(*seen.lock(), vec![Value::from(1)]);
-        let unknown = calls.invoke(PEER, "s1", "cb9", vec![]).unwrap_err();
+        let unknown = calls.invoke(PEER, "s1", "cb9", vec![]).err().unwrap();
         assert_eq!(unknown, "Method expired or not found: ws/peer:s1.cb9");
     }
 }

@@ -73,16 +73,30 @@ impl Directory {
         options: &LookupOptions,
         context: &CallContext,
     ) -> Result<Map, ServiceError> {
-        let id = ServiceId::parse(text, &context.ws)?;
-        let record = match self.choose(&id, options, context).await? {
-            Some(record) => record,
-            None => self.started_for(&id, context).await?,
-        };
+        let record = self.resolve(text, options, context).await?;
         let mut service = self.fetch(&record, options).await?;
         if let Some(case) = &options.case_conversion {
             service = convert_keys(service, case)?;
         }
         Ok(service)
+    }
+
+    /// The registration that a lookup leads to; starts the app behind `name@app` when nothing
+    /// runs.
+    ///
+    /// # Errors
+    /// The texts of workspace.md 3.1, 3.4, 3.7.
+    pub async fn resolve(
+        &self,
+        text: &str,
+        options: &LookupOptions,
+        context: &CallContext,
+    ) -> Result<Arc<ServiceRecord>, ServiceError> {
+        let id = ServiceId::parse(text, &context.ws)?;
+        match self.choose(&id, options, context).await? {
+            Some(record) => Ok(record),
+            None => self.started_for(&id, context).await,
+        }
     }
 
     /// The registration of one service.
@@ -304,7 +318,10 @@ impl Directory {
     }
 
     /// Asks the provider for the service object and completes it.
-    async fn fetch(
+    ///
+    /// # Errors
+    /// The provider is gone, silent, or does not know the service.
+    pub async fn fetch(
         &self,
         record: &ServiceRecord,
         options: &LookupOptions,

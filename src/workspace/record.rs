@@ -78,6 +78,17 @@ impl ServiceRecord {
         format!("{}/{}", self.workspace, self.client)
     }
 
+    /// The schema of the function at a path, as the provider registered it. None also when the
+    /// path leads to something else, or the provider gave no schema.
+    pub fn function(&self, path: &[&str]) -> Option<&Map> {
+        let mut at = self.info.get("service_schema")?;
+        for step in path {
+            at = at.get(step)?;
+        }
+        let map = at.as_map()?;
+        (map.get_str("type") == Some("function")).then(|| map.get("function")?.as_map())?
+    }
+
     pub fn is_built_in(&self) -> bool {
         self.name == "built-in"
     }
