@@ -19,7 +19,12 @@ pub enum HttpError {
     #[error("{0}")]
     Invalid(String),
     #[error("{0}")]
+    TooLarge(String),
+    #[error("{0}")]
     Unavailable(String),
+    /// A web application of a client failed.
+    #[error("Internal Server Error: {0}")]
+    Application(String),
     /// A failed method of the server itself.
     #[error("{0}")]
     Service(#[from] ServiceError),
@@ -60,6 +65,8 @@ impl ResponseError for HttpError {
             HttpError::Forbidden(_) => StatusCode::FORBIDDEN,
             HttpError::NotFound(_) => StatusCode::NOT_FOUND,
             HttpError::Invalid(_) => StatusCode::BAD_REQUEST,
+            HttpError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            HttpError::Application(_) => StatusCode::INTERNAL_SERVER_ERROR,
             HttpError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             HttpError::Service(error) => status_of_class(error),
             HttpError::Remote(CallError::Timeout { .. }) => StatusCode::GATEWAY_TIMEOUT,

@@ -6,6 +6,7 @@ mod assets;
 mod caller;
 mod error;
 mod health;
+mod proxy;
 mod services;
 
 use std::sync::Arc;
@@ -65,5 +66,6 @@ fn routes(config: &mut ServiceConfig) {
         .service(web::scope("/admin").configure(admin::routes))
         .configure(services::routes)
         .configure(apps::routes)
+        .configure(proxy::routes)
         .default_service(web::to(error::no_route));
 }

@@ -1,0 +1,346 @@
+//! Services of type `asgi`: the request is one call of `serve`, which reads the request and
+//! writes the answer through two callbacks (http.md 5.3).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::web::Payload;
+use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::stream::Stream;
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
+
+use super::body::{self, Pieces};
+use super::functions::is_framing;
+use super::{TextError, Visit, scope, text};
+use crate::http::HttpError;
+use crate::map;
+use crate::peer::{AnsweringCallback, ServiceError};
+use crate::wire::{Map, Value};
+
+/// Pieces of an answer on their way between the service and the socket.
+const PIECES: usize = 8;
+/// How long an application may go on after its caller left.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// What the application sends.
+enum Sent {
+    Start(StatusCode, Vec<(HeaderName, HeaderValue)>),
+    Body { bytes: Bytes, more: bool },
+}
+
+/// What the callbacks share.
+struct Exchange {
+    request: Mutex<Option<Pieces>>,
+    /// The caller left, or the call ended: nothing more is to be received.
+    over: AtomicBool,
+    ended: Notify,
+}
+
+impl Exchange {
+    fn end(&self) {
+        self.over.store(true, Ordering::Release);
+        self.ended.notify_waiters();
+    }
+
+    async fn until_over(&self) {
+        let notified = self.ended.notified();
+        tokio::pin!(notified);
+        notified.as_mut().enable();
+        if !self.over.load(Ordering::Acquire) {
+            notified.await;
+        }
+    }
+
+    /// One `receive`: a piece of the body, or, after the body, the caller's leave.
+    async fn receive(&self) -> Value {
+        let mut request = self.request.lock().await;
+        if let Some(pieces) = request.as_mut() {
+            let piece = tokio::select! {
+                biased;
+                () = self.until_over() => return disconnect(),
+                piece = pieces.next() => piece,
+            };
+            let more = piece.is_some();
+            if !more {
+                *request = None;
+            }
+            return Value::Map(map! {
+                "type" => "http.request",
+                "body" => piece.unwrap_or_default(),
+                "more_body" => more,
+            });
+        }
+        drop(request);
+        self.until_over().await;
+        disconnect()
+    }
+}
+
+fn disconnect() -> Value {
+    Value::Map(map! { "type" => "http.disconnect" })
+}
+
+pub async fn serve(
+    request: &HttpRequest,
+    payload: Payload,
+    visit: Visit,
+) -> Result<HttpResponse, TextError> {
+    let (to_socket, mut from_service) = mpsc::channel(PIECES);
+    let exchange = Arc::new(Exchange {
+        request: Mutex::new(Some(body::pieces(payload))),
+        over: AtomicBool::new(false),
+        ended: Notify::new(),
+    });
+    let scope = scope::asgi(request, &visit);
+    let (failed, failure) = oneshot::channel();
+    let shared = exchange.clone();
+    actix_web::rt::spawn(async move {
+        let outcome = run(scope, &visit, &shared, to_socket).await;
+        shared.end();
+        // Nobody listens when the answer is complete.
+        let _ = failed.send(outcome);
+    });
+    // Dropped with this handler when the caller leaves before the answer starts.
+    let leave = Leave(exchange);
+    match from_service.recv().await {
+        Some(Sent::Start(status, headers)) => {
+            let head = request.method() == Method::HEAD;
+            Ok(response(status, headers, head, from_service, leave))
+        }
+        Some(Sent::Body { .. }) => Ok(text(
+            500,
+            "Internal Server Error: the application sent a body before its start".into(),
+        )),
+        None => {
+            let reason = match failure.await {
+                Ok(Err(reason)) => reason,
+                _ => "the application sent no answer".to_owned(),
+            };
+            Err(TextError(HttpError::Application(reason)))
+        }
+    }
+}
+
+/// Tells the application that its caller left.
+struct Leave(Arc<Exchange>);
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// Calls the application and waits for its end.
+async fn run(
+    scope: Map,
+    visit: &Visit,
+    exchange: &Arc<Exchange>,
+    to_socket: mpsc::Sender<Sent>,
+) -> Result<(), String> {
+    let method = format!("services.{}.serve", visit.record.name);
+    let mut call = visit
+        .node
+        .directory
+        .peer
+        .call(&visit.record.address(), &method)
+        .options(visit.options())
+        .counted();
+    let receiving = exchange.clone();
+    let receive: AnsweringCallback = Arc::new(move |_| {
+        let exchange = receiving.clone();
+        async move { Ok(exchange.receive().await) }.boxed()
+    });
+    let receive = call.answering_callback("receive", receive);
+    let send = call.answering_callback("send", sender(to_socket));
+    let call = call.arg(map! { "scope" => scope, "receive" => receive, "send" => send });
+    let gone = async {
+        exchange.until_over().await;
+        tokio::time::sleep(FAREWELL).await;
+    };
+    tokio::select! {
+        outcome = call.send() => outcome
+            .map(|_| ())
+            .map_err(|error| format!("RemoteException: {}", error.last_line())),
+        () = gone => Err("the caller left".to_owned()),
+    }
+}
+
+fn sender(to_socket: mpsc::Sender<Sent>) -> AnsweringCallback {
+    Arc::new(move |mut args| {
+        let message = if args.is_empty() {
+            Value::Nil
+        } else {
+            args.swap_remove(0)
+        };
+        let parsed = parse(message);
+        let to_socket = to_socket.clone();
+        // In the order of the calls as long as there is room, whether they are awaited or not.
+        let waiting = parsed.map(|sent| match sent {
+            Some(sent) => match to_socket.try_send(sent) {
+                Err(mpsc::error::TrySendError::Full(sent)) => Some(sent),
+                // A caller that left takes nothing; the application hears of it by `receive`.
+                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => None,
+            },
+            None => None,
+        });
+        async move {
+            if let Some(sent) = waiting? {
+                let _ = to_socket.send(sent).await;
+            }
+            Ok(Value::Nil)
+        }
+        .boxed()
+    })
+}
+
+/// Reads a message of the application; unknown kinds are extensions that nobody asked for.
+fn parse(message: Value) -> Result<Option<Sent>, ServiceError> {
+    let Value::Map(mut message) = message else {
+        return Err(ServiceError::type_("send() takes a message object"));
+    };
+    match message.get_str("type") {
+        Some("http.response.start") => {
+            let status = message
+                .get("status")
+                .and_then(Value::as_i64)
+                .and_then(|status| StatusCode::from_u16(u16::try_from(status).ok()?).ok())
+                .ok_or_else(|| ServiceError::value("http.response.start needs a status"))?;
+            let headers = message.remove("headers").unwrap_or_default();
+            Ok(Some(Sent::Start(status, parse_headers(&headers)?)))
+        }
+        Some("http.response.body") => {
+            let bytes = match message.remove("body") {
+                None | Some(Value::Nil) => Bytes::new(),
+                Some(Value::Bin(bytes)) => bytes,
+                Some(Value::Str(text)) => Bytes::from(text),
+                Some(other) => {
+                    return Err(ServiceError::type_(format!(
+                        "the body of http.response.body must be bytes, got {}",
+                        other.type_name()
+                    )));
+                }
+            };
+            let more = message.get("more_body").is_some_and(Value::truthy);
+            Ok(Some(Sent::Body { bytes, more }))
+        }
+        Some(_) => Ok(None),
+        None => Err(ServiceError::value("a message needs a type")),
+    }
+}
+
+fn parse_headers(headers: &Value) -> Result<Vec<(HeaderName, HeaderValue)>, ServiceError> {
+    let bytes = |value: &Value| match value {
+        Value::Bin(bytes) => bytes.clone(),
+        Value::Str(text) => Bytes::from(text.clone()),
+        _ => Bytes::new(),
+    };
+    let pairs: Vec<(Bytes, Bytes)> = match headers {
+        Value::Array(pairs) => pairs
+            .iter()
+            .filter_map(|pair| match pair.as_array()? {
+                [name, value] => Some((bytes(name), bytes(value))),
+                _ => None,
+            })
+            .collect(),
+        Value::Map(map) => map
+            .iter()
+            .map(|(name, value)| (Bytes::from(name.to_owned()), bytes(value)))
+            .collect(),
+        _ => Vec::new(),
+    };
+    pairs
+        .into_iter()
+        .map(|(name, value)| {
+            HeaderName::from_bytes(&name)
+                .ok()
+                .zip(HeaderValue::from_bytes(&value).ok())
+                .ok_or_else(|| {
+                    let name = String::from_utf8_lossy(&name).into_owned();
+                    ServiceError::value(format!("invalid header {name}"))
+                })
+        })
+        .collect()
+}
+
+fn response(
+    status: StatusCode,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    head: bool,
+    from_service: mpsc::Receiver<Sent>,
+    leave: Leave,
+) -> HttpResponse {
+    let mut response = HttpResponse::build(status);
+    let mut length = None;
+    for (name, value) in headers {
+        if name == "content-length" {
+            length = value.to_str().ok().and_then(|text| text.parse().ok());
+        }
+        if !is_framing(name.as_str()) {
+            response.append_header((name, value));
+        }
+    }
+    let bodiless = head || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
+    if bodiless {
+        if let Some(length) = length.filter(|_| head) {
+            response.no_chunking(length);
+        }
+        // The application still runs to its end; what it sends goes nowhere.
+        actix_web::rt::spawn(drain(from_service, leave));
+        return if head {
+            response.body(actix_web::body::BoxBody::new(
+                actix_web::body::SizedStream::new(
+                    length.unwrap_or(0),
+                    futures::stream::empty::<Result<Bytes, std::convert::Infallible>>(),
+                ),
+            ))
+        } else {
+            response.finish()
+        };
+    }
+    let stream = pieces(from_service, leave);
+    match length {
+        Some(length) => response.body(actix_web::body::SizedStream::new(length, stream)),
+        None => response.streaming(stream),
+    }
+}
+
+async fn drain(mut from_service: mpsc::Receiver<Sent>, leave: Leave) {
+    while let Some(sent) = from_service.recv().await {
+        if let Sent::Body { more: false, .. } = sent {
+            break;
+        }
+    }
+    drop(leave);
+}
+
+/// An application ended in the middle of its answer: the connection must break, so that the
+/// caller does not take the part for the whole.
+#[derive(Debug, thiserror::Error)]
+#[error("the application ended before its answer was complete")]
+struct Broken;
+
+fn pieces(
+    from_service: mpsc::Receiver<Sent>,
+    leave: Leave,
+) -> impl Stream<Item = Result<Bytes, Broken>> {
+    futures::stream::unfold(Some((from_service, leave)), |state| async move {
+        let (mut from_service, leave) = state?;
+        loop {
+            return match from_service.recv().await {
+                Some(Sent::Body { bytes, more: true }) if bytes.is_empty() => continue,
+                Some(Sent::Body { bytes, more: true }) => {
+                    Some((Ok(bytes), Some((from_service, leave))))
+                }
+                Some(Sent::Body { bytes, more: false }) if bytes.is_empty() => None,
+                Some(Sent::Body { bytes, more: false }) => Some((Ok(bytes), None)),
+                Some(Sent::Start(..)) => continue,
+                None => Some((Err(Broken), None)),
+            };
+        }
+    })
+}

@@ -1,0 +1,81 @@
+//! The body of a request: read whole with a limit, or handed on piece by piece.
+
+use actix_web::web::Payload;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use tokio::sync::mpsc;
+
+use super::super::HttpError;
+
+/// Longest body that a function gets, in bytes.
+const MAX_WHOLE: usize = 64 * 1024 * 1024;
+/// Pieces on their way between the socket and the service.
+const PIECES: usize = 8;
+/// Pieces are joined up to about this size, so that a call carries more than one packet. Twice
+/// this must fit one message to the service.
+const JOIN_BELOW: usize = 96 * 1024;
+
+/// Reads all of a body.
+///
+/// # Errors
+/// It is too long, or the caller broke off.
+pub async fn whole(mut payload: Payload) -> Result<Bytes, HttpError> {
+    let mut body = BytesMut::new();
+    while let Some(piece) = payload.next().await {
+        let piece = piece.map_err(|error| HttpError::Invalid(error.to_string()))?;
+        if body.len() + piece.len() > MAX_WHOLE {
+            return Err(HttpError::TooLarge(format!(
+                "The request body is longer than {MAX_WHOLE} bytes"
+            )));
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body.freeze())
+}
+
+/// The pieces of a body. The socket is read no faster than they are taken.
+pub struct Pieces {
+    from_socket: mpsc::Receiver<Bytes>,
+    /// A piece that did not fit into the last one.
+    held: Option<Bytes>,
+}
+
+/// Starts to read a body.
+pub fn pieces(mut payload: Payload) -> Pieces {
+    let (to_service, from_socket) = mpsc::channel(PIECES);
+    actix_web::rt::spawn(async move {
+        while let Some(Ok(piece)) = payload.next().await {
+            if to_service.send(piece).await.is_err() {
+                break;
+            }
+        }
+    });
+    Pieces {
+        from_socket,
+        held: None,
+    }
+}
+
+impl Pieces {
+    /// The next piece and whether more may follow; None when the body is over.
+    pub async fn next(&mut self) -> Option<Bytes> {
+        let first = match self.held.take() {
+            Some(held) => held,
+            None => self.from_socket.recv().await?,
+        };
+        let mut joined: Option<BytesMut> = None;
+        while joined.as_ref().map_or(first.len(), BytesMut::len) < JOIN_BELOW {
+            let Ok(piece) = self.from_socket.try_recv() else {
+                break;
+            };
+            if piece.len() > JOIN_BELOW {
+                self.held = Some(piece);
+                break;
+            }
+            joined
+                .get_or_insert_with(|| BytesMut::from(&first[..]))
+                .extend_from_slice(&piece);
+        }
+        Some(joined.map_or(first, BytesMut::freeze))
+    }
+}

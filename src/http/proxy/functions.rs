@@ -1,0 +1,303 @@
+//! Services of type `functions`: one function call answers one request (http.md 5.4).
+
+use std::sync::Arc;
+
+use actix_web::http::header::{HeaderName, HeaderValue, ORIGIN};
+use actix_web::http::{Method, StatusCode};
+use actix_web::web::Payload;
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use bytes::Bytes;
+
+use super::{TextError, Visit, body, scope, text};
+use crate::http::HttpError;
+use crate::peer::{MethodSpec, Reply, Service, ServiceError};
+use crate::wire::{self, Limits, Map, Value};
+
+/// What answers a request.
+struct Chosen {
+    /// Dotted path of the function in its service.
+    function: String,
+    /// The path that the fallback function is told.
+    fallback_for: Option<String>,
+}
+
+pub async fn serve(
+    request: &HttpRequest,
+    payload: Payload,
+    visit: Visit,
+) -> Result<HttpResponse, TextError> {
+    let directory = &visit.node.directory;
+    let own = directory
+        .router
+        .is_local_address(&visit.record.address())
+        .then(|| {
+            directory
+                .peer
+                .offered(&visit.record.workspace, &visit.record.name)
+        })
+        .flatten();
+    let known = |steps: &[&str]| match &own {
+        Some(service) => method_of(&**service, &steps.join(".")).is_some(),
+        None => visit.record.function(steps).is_some(),
+    };
+    let path = visit.path.trim_matches('/');
+    let Some(chosen) = choose(path, known) else {
+        if is_preflight(request) {
+            return Ok(with_cors(
+                HttpResponse::build(StatusCode::NO_CONTENT),
+                request,
+                Bytes::new(),
+            ));
+        }
+        let shown = if path.is_empty() { "index" } else { path };
+        return Err(HttpError::NotFound(format!("Function not found: {shown}")).into());
+    };
+    let mut event = scope::event(request, &visit);
+    if let Some(path) = chosen.fallback_for {
+        event.insert("function_path", path);
+    }
+    event.insert("user", visit.context.user.to_value());
+    let body = body::whole(payload).await?;
+    event.insert("body", (!body.is_empty()).then_some(body));
+    let outcome = match own {
+        Some(service) => call_own(service, &chosen.function, event, &visit).await,
+        None => call_remote(&chosen.function, event, &visit).await,
+    };
+    Ok(match outcome.and_then(|result| answer(request, result)) {
+        Ok(response) => response,
+        Err(error) => text(500, format!("Internal Server Error: {error}")),
+    })
+}
+
+fn method_of(service: &dyn Service, name: &str) -> Option<&'static MethodSpec> {
+    let methods: &'static [MethodSpec] = service.spec().methods;
+    methods.iter().find(|method| method.name == name)
+}
+
+fn is_preflight(request: &HttpRequest) -> bool {
+    request.method() == Method::OPTIONS
+        && request
+            .headers()
+            .contains_key("access-control-request-method")
+}
+
+/// The function at a path, its `index`, or the service's `default`.
+fn choose(path: &str, known: impl Fn(&[&str]) -> bool) -> Option<Chosen> {
+    let path = if path.is_empty() { "index" } else { path };
+    let mut steps: Vec<&str> = path.split('/').collect();
+    let found = |steps: &[&str]| {
+        Some(Chosen {
+            function: steps.join("."),
+            fallback_for: None,
+        })
+    };
+    if known(&steps) {
+        return found(&steps);
+    }
+    steps.push("index");
+    let has_default = known(&["default"]);
+    // A single segment goes to `default` first, as in the reference.
+    if known(&steps) && (steps.len() > 2 || !has_default) {
+        return found(&steps);
+    }
+    has_default.then(|| Chosen {
+        function: "default".into(),
+        fallback_for: Some(match path {
+            "index" => "/".to_owned(),
+            path => format!("/{path}"),
+        }),
+    })
+}
+
+async fn call_own(
+    service: Arc<dyn Service>,
+    function: &str,
+    event: Map,
+    visit: &Visit,
+) -> Result<Value, String> {
+    let method = method_of(&*service, function).ok_or_else(|| format!("KeyError: '{function}'"))?;
+    let work = async {
+        let bound = method.bind(vec![event.into()], Map::new())?;
+        match service.call(method, bound, visit.context.clone()).await? {
+            Reply::Value(value) => Ok(value),
+            Reply::Packed(bytes) => wire::decode(&bytes, &Limits::default())
+                .map_err(|error| ServiceError::runtime(error.to_string())),
+        }
+    };
+    work.await.map_err(|error| error.to_string())
+}
+
+async fn call_remote(function: &str, event: Map, visit: &Visit) -> Result<Value, String> {
+    let method = format!("services.{}.{function}", visit.record.name);
+    visit
+        .node
+        .directory
+        .peer
+        .call(&visit.record.address(), &method)
+        .options(visit.options())
+        .counted()
+        .arg(event)
+        .send()
+        .await
+        .map_err(|error| format!("RemoteException: {}", error.last_line()))
+}
+
+/// The answer that a function's result describes.
+fn answer(request: &HttpRequest, result: Value) -> Result<HttpResponse, String> {
+    let Value::Map(result) = result else {
+        return Err(format!(
+            "TypeError: the function must return an object with status, headers and body, got {}",
+            result.type_name()
+        ));
+    };
+    if !["status", "headers", "body"]
+        .iter()
+        .any(|key| result.contains_key(key))
+    {
+        // A plain object is the body itself.
+        let json = Value::Map(result).to_json().to_string();
+        let mut response = HttpResponse::Ok();
+        response.content_type("application/json");
+        return Ok(with_cors(response, request, Bytes::from(json)));
+    }
+    let status = match result.get("status") {
+        None | Some(Value::Nil) => StatusCode::OK,
+        Some(status) => status
+            .as_i64()
+            .and_then(|status| StatusCode::from_u16(u16::try_from(status).ok()?).ok())
+            .ok_or("AssertionError: status must be an HTTP status code")?,
+    };
+    let mut response = HttpResponse::build(status);
+    for (name, value) in headers(result.get("headers"))? {
+        response.append_header((name, value));
+    }
+    let body = match result.get("body") {
+        None | Some(Value::Nil) => Bytes::new(),
+        Some(Value::Bin(bytes)) => bytes.clone(),
+        Some(Value::Str(text)) => Bytes::from(text.clone()),
+        Some(other) => {
+            response.content_type("application/json");
+            Bytes::from(other.to_json().to_string())
+        }
+    };
+    Ok(with_cors(response, request, body))
+}
+
+/// The headers of a result: an object, or a list of pairs where a name occurs more than once.
+fn headers(given: Option<&Value>) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
+    let pairs: Vec<(String, String)> = match given {
+        None | Some(Value::Nil) => Vec::new(),
+        Some(Value::Map(map)) => map
+            .iter()
+            .flat_map(|(name, value)| match value {
+                Value::Array(several) => several
+                    .iter()
+                    .map(|value| (name.to_owned(), as_text(value)))
+                    .collect(),
+                value => vec![(name.to_owned(), as_text(value))],
+            })
+            .collect(),
+        Some(Value::Array(pairs)) => pairs
+            .iter()
+            .filter_map(|pair| match pair.as_array()? {
+                [name, value] => Some((as_text(name), as_text(value))),
+                _ => None,
+            })
+            .collect(),
+        Some(other) => {
+            return Err(format!(
+                "TypeError: headers must be an object, got {}",
+                other.type_name()
+            ));
+        }
+    };
+    pairs
+        .into_iter()
+        .filter(|(name, _)| !is_framing(name))
+        .map(|(name, value)| {
+            let parsed = HeaderName::try_from(name.as_str())
+                .ok()
+                .zip(HeaderValue::try_from(value.as_str()).ok());
+            parsed.ok_or_else(|| format!("ValueError: invalid header {name}"))
+        })
+        .collect()
+}
+
+/// Headers about the transfer, which is the server's own matter.
+pub(super) fn is_framing(name: &str) -> bool {
+    [
+        "connection",
+        "transfer-encoding",
+        "content-length",
+        "keep-alive",
+        "upgrade",
+    ]
+    .iter()
+    .any(|framing| name.eq_ignore_ascii_case(framing))
+}
+
+fn as_text(value: &Value) -> String {
+    match value {
+        Value::Str(text) => text.clone(),
+        Value::Bin(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        other => other.to_json().to_string(),
+    }
+}
+
+fn with_cors(
+    mut response: HttpResponseBuilder,
+    request: &HttpRequest,
+    body: Bytes,
+) -> HttpResponse {
+    let origin = request.headers().get(ORIGIN).cloned();
+    let origin = origin.unwrap_or(HeaderValue::from_static("*"));
+    response
+        .insert_header(("access-control-allow-credentials", "true"))
+        .insert_header(("access-control-allow-origin", origin))
+        .insert_header((
+            "access-control-allow-methods",
+            "GET,POST,PUT,DELETE,OPTIONS",
+        ))
+        .insert_header(("access-control-allow-headers", "Authorization,Content-Type"))
+        .insert_header(("access-control-expose-headers", "Content-Disposition"));
+    response.body(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(path: &str, known: &[&str]) -> Option<(String, Option<String>)> {
+        choose(path, |steps| known.contains(&steps.join(".").as_str()))
+            .map(|chosen| (chosen.function, chosen.fallback_for))
+    }
+
+    #[test]
+    fn paths_lead_to_functions() {
+        let found = |name: &str| Some((name.to_owned(), None));
+        let fallback = |path: &str| Some(("default".to_owned(), Some(path.to_owned())));
+        assert_eq!(chosen("", &["index"]), found("index"));
+        assert_eq!(chosen("a/b", &["a.b"]), found("a.b"));
+        assert_eq!(chosen("a/b", &["a.b.index", "default"]), found("a.b.index"));
+        assert_eq!(chosen("a", &["a.index", "default"]), fallback("/a"));
+        assert_eq!(chosen("a", &["a.index"]), found("a.index"));
+        assert_eq!(chosen("", &["default"]), fallback("/"));
+        assert_eq!(chosen("x/y", &["default"]), fallback("/x/y"));
+        assert_eq!(chosen("x", &["y"]), None);
+    }
+
+    #[test]
+    fn framing_headers_are_left_out() {
+        let given = Value::Map(crate::map! {
+            "Content-Length" => "5", "X-A" => 1, "Set-Cookie" => vec![Value::from("a=1"), "b=2".into()],
+        });
+        let names: Vec<String> = headers(Some(&given))
+            .unwrap()
+            .iter()
+            .map(|(name, _)| name.to_string())
+            .collect();
+        assert_eq!(names, ["x-a", "set-cookie", "set-cookie"]);
+        let bad = Value::Map(crate::map! { "bad name" => "x" });
+        assert!(headers(Some(&bad)).is_err());
+    }
+}

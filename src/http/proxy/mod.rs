@@ -1,0 +1,139 @@
+//! Services as web applications under `/{workspace}/apps/{service}/…`: `functions` services
+//! answer single requests, `asgi` services speak ASGI (http.md 5).
+//!
+//! Failures are plain text here: what the caller expects is a web page, not an API.
+
+mod asgi;
+mod body;
+mod functions;
+mod scope;
+
+use std::sync::Arc;
+
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
+use actix_web::web::{self, Data, Path, Payload, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
+
+use super::services::{mode_of, redirect};
+use super::{HttpError, caller};
+use crate::node::Node;
+use crate::peer::{CallContext, CallOptions};
+use crate::workspace::{LookupOptions, ServiceRecord};
+
+pub fn routes(config: &mut ServiceConfig) {
+    config
+        .route("/{workspace}/apps/{service_id}", web::get().to(to_root))
+        .route("/{workspace}/apps/{service_id}/{path:.*}", web::to(serve));
+}
+
+/// A request to a service, on its way.
+struct Visit {
+    node: Data<Node>,
+    record: Arc<ServiceRecord>,
+    context: CallContext,
+    /// Workspace and service as the address names them.
+    workspace: String,
+    service_id: String,
+    /// What follows the service, percent-decoded, with a slash in front.
+    path: String,
+}
+
+impl Visit {
+    fn options(&self) -> CallOptions {
+        CallOptions {
+            from: Some(self.context.from.clone()),
+            ws: Some(self.context.ws.clone()),
+            user: Some(self.context.user.clone()),
+            ..CallOptions::default()
+        }
+    }
+}
+
+/// An error as plain text.
+#[derive(Debug)]
+struct TextError(HttpError);
+
+impl From<HttpError> for TextError {
+    fn from(error: HttpError) -> Self {
+        TextError(error)
+    }
+}
+
+impl std::fmt::Display for TextError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl ResponseError for TextError {
+    fn status_code(&self) -> actix_web::http::StatusCode {
+        self.0.status_code()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        text(self.status_code().as_u16(), self.to_string())
+    }
+}
+
+fn text(status: u16, body: String) -> HttpResponse {
+    let status = actix_web::http::StatusCode::from_u16(status)
+        .unwrap_or(actix_web::http::StatusCode::INTERNAL_SERVER_ERROR);
+    HttpResponse::build(status)
+        .insert_header((
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        ))
+        .body(body)
+}
+
+async fn to_root(request: HttpRequest, path: Path<(String, String)>) -> HttpResponse {
+    let (workspace, service_id) = path.into_inner();
+    redirect(
+        &format!("/{workspace}/apps/{service_id}/"),
+        request.query_string(),
+    )
+}
+
+async fn serve(
+    request: HttpRequest,
+    path: Path<(String, String, String)>,
+    payload: Payload,
+    node: Data<Node>,
+) -> Result<HttpResponse, TextError> {
+    let (workspace, service_id, path) = path.into_inner();
+    let context = caller::in_workspace(&request, &node, &workspace)?;
+    if !node.directory.exists(&workspace) {
+        return Err(HttpError::NotFound(format!(
+            "Workspace {workspace} does not exist or is not accessible"
+        ))
+        .into());
+    }
+    let options = LookupOptions {
+        mode: mode_of(&request),
+        ..LookupOptions::default()
+    };
+    let name = format!("{workspace}/{service_id}");
+    let record = node
+        .directory
+        .resolve(&name, &options, &context)
+        .await
+        .map_err(HttpError::from)?;
+    let visit = Visit {
+        node,
+        record,
+        context,
+        workspace,
+        service_id,
+        path: format!("/{path}"),
+    };
+    match visit.record.kind.as_str() {
+        "functions" => functions::serve(&request, payload, visit).await,
+        "asgi" | "ASGI" => asgi::serve(&request, payload, visit).await,
+        other => Err(HttpError::Invalid(format!(
+            "Invalid service type: {other}. Only services of type functions or asgi have web \
+             pages; others are called under /{}/services/{}/<function>",
+            visit.workspace, visit.service_id
+        ))
+        .into()),
+    }
+}

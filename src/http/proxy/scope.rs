@@ -1,0 +1,81 @@
+//! A request as the map that services get (http.md 5.3), after the ASGI specification.
+
+use actix_web::HttpRequest;
+use actix_web::http::Version;
+use bytes::Bytes;
+
+use super::Visit;
+use crate::map;
+use crate::wire::{Map, Value};
+
+/// The scope of an ASGI application.
+pub fn asgi(request: &HttpRequest, visit: &Visit) -> Map {
+    let mut scope = common(request, visit);
+    scope.insert("raw_path", Bytes::copy_from_slice(visit.path.as_bytes()));
+    scope.insert(
+        "query_string",
+        Bytes::copy_from_slice(request.query_string().as_bytes()),
+    );
+    let headers: Vec<Value> = request
+        .headers()
+        .iter()
+        .map(|(name, value)| {
+            let pair = [name.as_str().as_bytes(), value.as_bytes()];
+            Value::Array(pair.map(|part| Bytes::copy_from_slice(part).into()).into())
+        })
+        .collect();
+    scope.insert("headers", headers);
+    scope
+}
+
+/// The event of a function: text instead of bytes, and headers by name (the last one counts).
+pub fn event(request: &HttpRequest, visit: &Visit) -> Map {
+    let mut event = common(request, visit);
+    event.insert("raw_path", visit.path.as_str());
+    event.insert("query_string", request.query_string());
+    let mut headers = Map::new();
+    for (name, value) in request.headers() {
+        headers.insert(
+            name.as_str(),
+            String::from_utf8_lossy(value.as_bytes()).into_owned(),
+        );
+    }
+    event.insert("headers", headers);
+    event
+}
+
+fn common(request: &HttpRequest, visit: &Visit) -> Map {
+    let info = request.connection_info();
+    let peer = request
+        .peer_addr()
+        .map(|address| endpoint(&address.ip().to_string(), address.port()));
+    let local = visit.node.config.server.port;
+    map! {
+        "type" => "http",
+        "asgi" => map! { "version" => "3.0", "spec_version" => "2.3" },
+        "http_version" => version(request.version()),
+        "server" => endpoint(&visit.node.config.server.host, local),
+        "client" => peer,
+        "scheme" => info.scheme(),
+        "method" => request.method().as_str(),
+        "root_path" => "",
+        "path" => visit.path.as_str(),
+        "state" => Map::new(),
+        "workspace" => visit.workspace.as_str(),
+        "service_id" => visit.service_id.as_str(),
+    }
+}
+
+fn endpoint(host: &str, port: u16) -> Value {
+    Value::Array(vec![host.into(), port.into()])
+}
+
+fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "0.9",
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        Version::HTTP_3 => "3",
+        _ => "1.1",
+    }
+}
