@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::logging;
-use crate::config::{ConfigError, IGNORED_FLAGS, Kind, Loaded, SETTINGS, Sources, load};
+use crate::config::{Arity, ConfigError, IGNORED_FLAGS, Kind, Loaded, SETTINGS, Sources, load};
 use crate::node;
 
 /// Config file that is read when none is named and it exists.
@@ -34,21 +34,22 @@ pub(super) fn command() -> Command {
             continue;
         };
         let arg = Arg::new(setting.path).long(flag).help(setting.help);
-        command = command.arg(if setting.kind == Kind::Bool {
+        command = command.arg(match setting.kind {
             // `--flag` alone, and `--flag=false`.
-            arg.num_args(0..=1)
+            Kind::Bool => arg
+                .num_args(0..=1)
                 .require_equals(true)
-                .default_missing_value("true")
-        } else {
-            arg.num_args(1)
+                .default_missing_value("true"),
+            Kind::List => arg.num_args(1..).action(ArgAction::Append),
+            _ => arg.num_args(1),
         });
     }
-    for (flag, takes_value, _) in IGNORED_FLAGS {
+    for (flag, arity, _) in IGNORED_FLAGS {
         let arg = Arg::new(*flag).long(*flag).hide(true);
-        command = command.arg(if *takes_value {
-            arg.num_args(1).action(ArgAction::Append)
-        } else {
-            arg.action(ArgAction::SetTrue)
+        command = command.arg(match arity {
+            Arity::Switch => arg.action(ArgAction::SetTrue),
+            Arity::One => arg.num_args(1).action(ArgAction::Append),
+            Arity::Many => arg.num_args(0..).action(ArgAction::Append),
         });
     }
     command
@@ -59,8 +60,9 @@ fn flags(matches: &ArgMatches) -> BTreeMap<&'static str, String> {
         .iter()
         .filter(|setting| setting.flag.is_some())
         .filter_map(|setting| {
-            let text = matches.get_one::<String>(setting.path)?;
-            Some((setting.path, text.clone()))
+            // Only lists are given more than once.
+            let texts: Vec<_> = matches.get_many::<String>(setting.path)?.cloned().collect();
+            Some((setting.path, texts.join(",")))
         })
         .collect()
 }
@@ -88,11 +90,10 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
     if let Err(error) = logging::init(&loaded.config.log) {
         return fail(&error);
     }
-    for (flag, takes_value, instead) in IGNORED_FLAGS {
-        let given = if *takes_value {
-            matches.contains_id(flag)
-        } else {
-            matches.get_flag(flag)
+    for (flag, arity, instead) in IGNORED_FLAGS {
+        let given = match arity {
+            Arity::Switch => matches.get_flag(flag),
+            Arity::One | Arity::Many => matches.contains_id(flag),
         };
         if given {
             tracing::warn!("--{flag} has no effect here: {instead}");
@@ -147,11 +148,16 @@ mod tests {
                 "--enable-server-apps",
                 "--enable-s3",
                 "--redis-uri=x",
+                "--static-mounts",
+                "/a:a",
+                "/b:b",
+                "--triton-servers=x",
             ])
             .unwrap();
         let flags = flags(&matches);
         assert_eq!(flags["server.port"], "9999");
         assert_eq!(flags["apps.enabled"], "true");
+        assert_eq!(flags["server.static_mounts"], "/a:a,/b:b");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use load::{ConfigError, Loaded, Sources, load};
-pub use settings::{IGNORED_FLAGS, Kind, SETTINGS, Setting};
+pub use settings::{Arity, IGNORED_FLAGS, Kind, SETTINGS, Setting};
 
 use crate::gateway::GatewayLimits;
 use crate::router::MailboxLimits;
@@ -38,6 +38,7 @@ pub struct Server {
     pub assets_dir: PathBuf,
     pub threads: usize,
     pub allow_origins: Vec<String>,
+    pub static_mounts: Vec<String>,
 }
 
 impl Default for Server {
@@ -51,6 +52,7 @@ impl Default for Server {
             assets_dir: "runtimes".into(),
             threads: 0,
             allow_origins: vec!["*".into()],
+            static_mounts: Vec::new(),
         }
     }
 }

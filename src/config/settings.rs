@@ -100,6 +100,13 @@ pub static SETTINGS: &[Setting] = &[
         "Origins that pages may call from",
     ),
     setting(
+        "server.static_mounts",
+        Some("static-mounts"),
+        &["HYPHA_STATIC_MOUNTS"],
+        List,
+        "Folders served as they are: /name:folder",
+    ),
+    setting(
         "auth.root_token",
         Some("root-token"),
         &["HYPHA_ROOT_TOKEN"],
@@ -255,55 +262,122 @@ pub static SETTINGS: &[Setting] = &[
     ),
 ];
 
-/// Flags of the reference that a single node does not need, and what is used instead.
-pub static IGNORED_FLAGS: &[(&str, bool, &str)] = &[
-    ("from-env", false, "the environment is always read"),
-    ("enable-s3", false, "files are kept in the data folder"),
-    ("endpoint-url", true, "files are kept in the data folder"),
+/// How many values a flag takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arity {
+    Switch,
+    One,
+    Many,
+}
+
+use Arity::{Many, One, Switch};
+
+/// Flags of the reference that have no effect here, and what is used instead.
+pub static IGNORED_FLAGS: &[(&str, Arity, &str)] = &[
+    ("from-env", Switch, "the environment is always read"),
+    (
+        "base-path",
+        One,
+        "routes start at /; let a proxy strip a prefix",
+    ),
+    ("enable-s3", Switch, "files are kept in the data folder"),
+    (
+        "enable-s3-for-anonymous-users",
+        Switch,
+        "files are kept in the data folder",
+    ),
+    ("endpoint-url", One, "files are kept in the data folder"),
     (
         "endpoint-url-public",
-        true,
+        One,
         "files are kept in the data folder",
     ),
-    ("access-key-id", true, "files are kept in the data folder"),
+    ("access-key-id", One, "files are kept in the data folder"),
     (
         "secret-access-key",
-        true,
+        One,
         "files are kept in the data folder",
     ),
-    ("region-name", true, "files are kept in the data folder"),
-    (
-        "workspace-bucket",
-        true,
-        "files are kept in the data folder",
-    ),
-    ("s3-admin-type", true, "files are kept in the data folder"),
-    ("enable-s3-proxy", false, "files are served by this server"),
+    ("region-name", One, "files are kept in the data folder"),
+    ("workspace-bucket", One, "files are kept in the data folder"),
+    ("s3-admin-type", One, "files are kept in the data folder"),
+    ("enable-s3-proxy", Switch, "files are served by this server"),
     (
         "s3-cleanup-period",
-        true,
+        One,
         "files are kept in the data folder",
     ),
     (
         "start-minio-server",
-        false,
+        Switch,
         "files are kept in the data folder",
     ),
-    ("minio-workdir", true, "files are kept in the data folder"),
-    ("minio-port", true, "files are kept in the data folder"),
-    ("minio-root-user", true, "files are kept in the data folder"),
+    ("minio-workdir", One, "files are kept in the data folder"),
+    ("minio-port", One, "files are kept in the data folder"),
+    (
+        "minio-console-port",
+        One,
+        "files are kept in the data folder",
+    ),
+    ("minio-root-user", One, "files are kept in the data folder"),
     (
         "minio-root-password",
-        true,
+        One,
         "files are kept in the data folder",
     ),
-    ("redis-uri", true, "the node keeps its state itself"),
+    ("minio-version", One, "files are kept in the data folder"),
+    ("mc-version", One, "files are kept in the data folder"),
+    (
+        "minio-file-system-mode",
+        Switch,
+        "files are kept in the data folder",
+    ),
+    ("executable-path", One, "nothing is downloaded"),
+    ("cache-dir", One, "everything lives in the data folder"),
+    ("redis-uri", One, "the node keeps its state itself"),
     (
         "reset-redis",
-        false,
+        Switch,
         "connections and services are not stored",
     ),
-    ("database-uri", true, "records are kept in the data folder"),
-    ("migrate-database", true, "the store migrates itself"),
-    ("disable-ssl", false, "workers use the URL they are given"),
+    ("database-uri", One, "records are kept in the data folder"),
+    ("migrate-database", One, "the store migrates itself"),
+    ("disable-ssl", Switch, "workers use the URL they are given"),
+    (
+        "startup-functions",
+        Many,
+        "startup functions are not supported yet",
+    ),
+    ("triton-servers", One, "there is no proxy for Triton"),
+    (
+        "enable-service-search",
+        Switch,
+        "service search is not offered",
+    ),
+    ("ollama-host", One, "service search is not offered"),
+    ("openai-base-url", One, "service search is not offered"),
+    ("openai-api-key", One, "service search is not offered"),
+    ("enable-mcp", Switch, "MCP is not offered yet"),
+    ("enable-a2a", Switch, "A2A is not offered"),
+    ("enable-k8s-worker", Switch, "workers register themselves"),
+    (
+        "enable-terminal-worker",
+        Switch,
+        "there is no terminal worker yet",
+    ),
+    (
+        "interactive",
+        Switch,
+        "there is no Python shell in this server",
+    ),
+    (
+        "enable-server",
+        Switch,
+        "there is no Python shell in this server",
+    ),
+    (
+        "enable-admin-terminal",
+        Switch,
+        "there is no Python prompt in this server",
+    ),
 ];

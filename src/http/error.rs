@@ -87,7 +87,12 @@ impl ResponseError for HttpError {
 
 /// For paths that lead nowhere.
 pub async fn no_route(request: HttpRequest) -> HttpResponse {
-    let page = request.path().trim_start_matches('/');
+    no_page(request.path())
+}
+
+/// There is no such page.
+pub fn no_page(path: &str) -> HttpResponse {
+    let page = path.trim_start_matches('/');
     HttpResponse::NotFound()
         .json(json!({ "success": false, "detail": format!("File not found: {page}") }))
 }

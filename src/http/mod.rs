@@ -6,6 +6,8 @@ mod assets;
 mod caller;
 mod error;
 mod health;
+mod mounts;
+mod pages;
 mod proxy;
 mod services;
 
@@ -17,6 +19,7 @@ use actix_web::{App, HttpServer};
 
 pub use error::HttpError;
 
+use crate::config::Server as ServerConfig;
 use crate::gateway::{self, SocketHandle};
 use crate::node::{Node, NodeError};
 
@@ -34,6 +37,9 @@ pub fn listen(node: Arc<Node>) -> Result<Server, NodeError> {
         0 => std::thread::available_parallelism().map_or(2, usize::from),
         set => set,
     };
+    for mount in &server.static_mounts {
+        mounts::parse(mount).map_err(NodeError::StaticMount)?;
+    }
     let failed = |source| NodeError::Listen {
         address: address.clone(),
         source,
@@ -42,7 +48,7 @@ pub fn listen(node: Arc<Node>) -> Result<Server, NodeError> {
         App::new()
             .app_data(Data::from(node.clone()))
             .app_data(Data::from(node.gateway.clone()))
-            .configure(routes)
+            .configure(|config| routes(config, &node.config.server))
     })
     .workers(threads)
     .backlog(BACKLOG)
@@ -58,7 +64,8 @@ pub fn listen(node: Arc<Node>) -> Result<Server, NodeError> {
 }
 
 /// All routes. Fixed ones first, then those under a workspace's name.
-fn routes(config: &mut ServiceConfig) {
+fn routes(config: &mut ServiceConfig, server: &ServerConfig) {
+    mounts::routes(config, server);
     config
         .route("/ws", web::get().to(gateway::upgrade))
         .service(web::scope("/health").configure(health::routes))
@@ -67,5 +74,6 @@ fn routes(config: &mut ServiceConfig) {
         .configure(services::routes)
         .configure(apps::routes)
         .configure(proxy::routes)
+        .configure(pages::routes)
         .default_service(web::to(error::no_route));
 }

@@ -47,6 +47,8 @@ pub enum NodeError {
         address: String,
         source: std::io::Error,
     },
+    #[error("server.static_mounts: {0}")]
+    StaticMount(String),
     #[error("cannot use the folder {path}: {source}")]
     Folder {
         path: String,
