@@ -13,6 +13,8 @@ use crate::node;
 
 /// Config file that is read when none is named and it exists.
 const DEFAULT_FILE: &str = "config/rhizome.toml";
+/// Flag of the reference for the place of its records.
+const DATABASE: &str = "database-uri";
 
 pub(super) fn command() -> Command {
     let mut command = Command::new("serve")
@@ -29,6 +31,12 @@ pub(super) fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Shows each value and where it came from, and ends"),
         );
+    command = command.arg(
+        Arg::new(DATABASE)
+            .long(DATABASE)
+            .hide(true)
+            .help("The reference's database; its name gives the data folder's"),
+    );
     for setting in SETTINGS {
         let Some(flag) = setting.flag else {
             continue;
@@ -56,6 +64,25 @@ pub(super) fn command() -> Command {
 }
 
 fn flags(matches: &ArgMatches) -> BTreeMap<&'static str, String> {
+    let mut flags = given_settings(matches);
+    // Two servers that had two databases must not end in one data folder.
+    if let Some(uri) = matches.get_one::<String>(DATABASE)
+        && let Some(folder) = folder_of_database(uri)
+    {
+        flags.entry("server.data_dir").or_insert(folder);
+    }
+    flags
+}
+
+/// The data folder that stands for a SQLite database: beside it, under its name.
+fn folder_of_database(uri: &str) -> Option<String> {
+    let (scheme, path) = uri.split_once(":///")?;
+    let path = path.split('?').next().unwrap_or_default();
+    let usable = scheme.starts_with("sqlite") && !path.is_empty() && path != ":memory:";
+    usable.then(|| format!("{path}.rhizome"))
+}
+
+fn given_settings(matches: &ArgMatches) -> BTreeMap<&'static str, String> {
     SETTINGS
         .iter()
         .filter(|setting| setting.flag.is_some())
@@ -98,6 +125,11 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
         if given {
             tracing::warn!("--{flag} has no effect here: {instead}");
         }
+    }
+    if let Some(uri) = matches.get_one::<String>(DATABASE)
+        && folder_of_database(uri).is_none()
+    {
+        tracing::warn!("--{DATABASE} has no effect here: records are kept in the data folder");
     }
     let system = actix_web::rt::System::new();
     match system.block_on(node::serve(loaded.config)) {
@@ -158,6 +190,21 @@ mod tests {
         assert_eq!(flags["server.port"], "9999");
         assert_eq!(flags["apps.enabled"], "true");
         assert_eq!(flags["server.static_mounts"], "/a:a,/b:b");
+    }
+
+    #[test]
+    fn a_database_gives_the_data_folder_unless_one_is_named() {
+        let folder = |args: &[&str]| {
+            let matches = command()
+                .try_get_matches_from([&["serve"], args].concat())
+                .unwrap();
+            flags(&matches).remove("server.data_dir")
+        };
+        let sqlite = "--database-uri=sqlite+aiosqlite:////tmp/x/app.db";
+        assert_eq!(folder(&[sqlite]).unwrap(), "/tmp/x/app.db.rhizome");
+        assert_eq!(folder(&[sqlite, "--data-dir=d"]).unwrap(), "d");
+        assert_eq!(folder(&["--database-uri=sqlite:///:memory:"]), None);
+        assert_eq!(folder(&["--database-uri=postgresql://host/db"]), None);
     }
 
     #[test]

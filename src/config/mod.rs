@@ -3,7 +3,7 @@
 mod load;
 mod settings;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,24 @@ impl Server {
             return format!("http://127.0.0.1:{}", self.port);
         }
         self.public_base_url.trim_end_matches('/').to_owned()
+    }
+
+    /// The folder of the files for browsers. A relative one is looked for where the server was
+    /// started, beside the program, and where it was built, so that it runs from anywhere.
+    pub fn assets(&self) -> PathBuf {
+        let given = &self.assets_dir;
+        if given.is_absolute() || given.exists() {
+            return given.clone();
+        }
+        let program = std::env::current_exe().ok();
+        let beside = program.as_deref().and_then(Path::parent);
+        let built = Path::new(env!("CARGO_MANIFEST_DIR"));
+        [beside, Some(built)]
+            .into_iter()
+            .flatten()
+            .map(|folder| folder.join(given))
+            .find(|folder| folder.exists())
+            .unwrap_or_else(|| given.clone())
     }
 
     /// How pages and workers on this machine reach the server.

@@ -340,7 +340,6 @@ pub static IGNORED_FLAGS: &[(&str, Arity, &str)] = &[
         Switch,
         "connections and services are not stored",
     ),
-    ("database-uri", One, "records are kept in the data folder"),
     ("migrate-database", One, "the store migrates itself"),
     ("disable-ssl", Switch, "workers use the URL they are given"),
     (

@@ -1,7 +1,7 @@
 //! `/assets`: the unmodified hypha-rpc client for browsers, and what pages need to know of the
 //! server.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use actix_web::http::header::{
     CACHE_CONTROL, ETAG, EntityTag, HeaderValue, IF_NONE_MATCH, IfNoneMatch,
@@ -32,9 +32,7 @@ pub fn routes(config: &mut ServiceConfig) {
 }
 
 fn path_of(node: &Node, file: &str) -> PathBuf {
-    Path::new(&node.config.server.assets_dir)
-        .join("hypha-rpc")
-        .join(file)
+    node.config.server.assets().join("hypha-rpc").join(file)
 }
 
 async fn client_file(

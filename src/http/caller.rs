@@ -71,12 +71,16 @@ fn identify(request: &HttpRequest, node: &Node) -> Result<UserInfo, HttpError> {
         .map_err(|error| HttpError::Unauthorized(error.to_string()))
 }
 
-/// The same user with the rights it has in a workspace.
+/// The same user with the rights it has in a workspace. Its personal one is made when it does
+/// not exist yet, as it is for clients that connect.
 fn acting_in(user: &UserInfo, workspace: &str, node: &Node) -> UserInfo {
-    let owner = node
-        .directory
-        .get(workspace)
-        .is_some_and(|info| info.is_owned_personally(user));
+    let personal = !user.is_anonymous && workspace == user.personal_workspace();
+    let info = if personal {
+        node.directory.ensure(workspace, user).ok()
+    } else {
+        node.directory.get(workspace)
+    };
+    let owner = info.is_some_and(|info| info.is_owned_personally(user));
     user.acting_in(workspace, user.scope.client_id.as_deref(), owner)
 }
 

@@ -29,7 +29,7 @@ pub enum HttpError {
     #[error("{0}")]
     Service(#[from] ServiceError),
     /// A failed call of a client's service.
-    #[error("RemoteException: {}", .0.last_line())]
+    #[error("RemoteException: {}", .0.described())]
     Remote(#[from] CallError),
 }
 
@@ -70,7 +70,7 @@ impl ResponseError for HttpError {
             HttpError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             HttpError::Service(error) => status_of_class(error),
             HttpError::Remote(CallError::Timeout { .. }) => StatusCode::GATEWAY_TIMEOUT,
-            HttpError::Remote(error) => status_of_text(&error.last_line()),
+            HttpError::Remote(error) => status_of_text(&error.described()),
         }
     }
 
@@ -110,7 +110,7 @@ mod tests {
             ("TypeError: bad", 400),
             ("Exception: boom", 500),
         ] {
-            let error = HttpError::Remote(CallError::Remote(format!("Traceback\n  line\n{text}")));
+            let error = HttpError::Remote(CallError::Remote(text.to_owned().into()));
             assert_eq!(error.status_code().as_u16(), status, "{text}");
         }
     }

@@ -88,12 +88,65 @@ impl ServiceError {
     }
 }
 
+/// The error that a peer answered with.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{text}")]
+pub struct RemoteError {
+    /// The message, often without the class of the error.
+    pub text: String,
+    /// The stack of the peer's interpreter, for finding out the class. It goes no further (V5).
+    pub trace: String,
+}
+
+impl RemoteError {
+    /// `Class: message` as far as the peer told the class, else its message alone.
+    pub fn described(&self) -> String {
+        // Python tells the class in the last line of the stack, JavaScript in the first.
+        let told = self
+            .trace
+            .lines()
+            .rfind(|line| is_error_line(line))
+            .map(str::trim);
+        match told {
+            Some(line) => line.to_owned(),
+            None => last_line(&self.text),
+        }
+    }
+}
+
+/// Whether a line of a stack is the one of the error, `KeyError: 'x'` or `ValueError`.
+fn is_error_line(line: &str) -> bool {
+    let class = line.split(':').next().unwrap_or_default().trim_end();
+    line.starts_with(|c: char| c.is_ascii_alphabetic())
+        && !class.is_empty()
+        && class
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.')
+}
+
+fn last_line(text: &str) -> String {
+    text.lines()
+        .rev()
+        .map(str::trim)
+        .find(|line| !line.is_empty())
+        .unwrap_or("unknown error")
+        .to_owned()
+}
+
+impl From<String> for RemoteError {
+    fn from(text: String) -> Self {
+        RemoteError {
+            text,
+            trace: String::new(),
+        }
+    }
+}
+
 /// A call from the server to a client that did not return a value.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum CallError {
-    /// The peer answered with an error; the text is the peer's.
-    #[error("{0}")]
-    Remote(String),
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
     #[error("Method call timed out: {method} after {seconds:.1} s")]
     Timeout { method: String, seconds: f64 },
     #[error("Target peer {0} is not connected")]
@@ -107,13 +160,15 @@ impl CallError {
     /// The last line of a remote error: peers send whole tracebacks, of which only
     /// `Class: message` may travel further (rule V5).
     pub fn last_line(&self) -> String {
-        let text = self.to_string();
-        text.lines()
-            .rev()
-            .map(str::trim)
-            .find(|line| !line.is_empty())
-            .unwrap_or("unknown error")
-            .to_owned()
+        last_line(&self.to_string())
+    }
+
+    /// The same, with the class of the error where the peer's stack tells it.
+    pub fn described(&self) -> String {
+        match self {
+            CallError::Remote(error) => error.described(),
+            other => last_line(&other.to_string()),
+        }
     }
 }
 
@@ -124,5 +179,36 @@ impl From<CallError> for ServiceError {
             _ => ErrorClass::Plain,
         };
         ServiceError::new(class, error.last_line())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_class_comes_from_the_stack() {
+        for (trace, described) in [
+            (
+                "Traceback (most recent call last):\n  File \"x\", line 1\nKeyError: 'x'\n",
+                "KeyError: 'x'",
+            ),
+            (
+                "Traceback (most recent call last):\n  File \"x\", line 1\nStopIteration\n",
+                "StopIteration",
+            ),
+            (
+                "TypeError: a is not a function\n    at f (x.js:1:1)",
+                "TypeError: a is not a function",
+            ),
+            ("", "the message"),
+            ("    at f (x.js:1:1)", "the message"),
+        ] {
+            let error = RemoteError {
+                text: "the message".into(),
+                trace: trace.into(),
+            };
+            assert_eq!(error.described(), described, "{trace}");
+        }
     }
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dashmap::DashMap;
 
-pub use error::{CallError, ErrorClass, ServiceError};
+pub use error::{CallError, ErrorClass, RemoteError, ServiceError};
 pub use outbound::{CallOptions, OutgoingCall, SessionGuard};
 pub use pending::{Answer, AnsweringCallback, Callback};
 pub use schema::{Arguments, MethodSpec};
@@ -36,6 +36,9 @@ pub const LONG_MESSAGE_BYTES: usize = CHUNK_BYTES + 1024;
 pub const CHUNK_BYTES: usize = 262_144;
 /// Seconds a call to a client may take when nobody says otherwise.
 pub const DEFAULT_TIMEOUT_S: f64 = 30.0;
+
+/// Id of the service that every peer has.
+const BUILT_IN: &str = "built-in";
 
 /// See the module's text.
 pub struct Peer {
@@ -66,9 +69,7 @@ impl Peer {
             root_packed: wire::encode(&root.to_value()),
         });
         let builtin = Arc::new(builtin::BuiltIn::new(Arc::downgrade(&peer)));
-        for workspace in ["*", "public", "ws-user-root"] {
-            peer.offer(workspace, builtin.clone());
-        }
+        peer.offer("*", builtin);
         peer
     }
 
@@ -97,8 +98,14 @@ impl Peer {
         self.services.insert(key, service);
     }
 
-    /// A service offered in `workspace`.
+    /// A service offered in `workspace`. The part that every peer has is in all of them: the
+    /// server calls on behalf of people in any workspace.
     pub fn offered(&self, workspace: &str, service_id: &str) -> Option<Arc<dyn Service>> {
+        let workspace = if service_id == BUILT_IN {
+            "*"
+        } else {
+            workspace
+        };
         let key = format!("{workspace}:{service_id}");
         self.services.get(&key).map(|service| service.clone())
     }
@@ -146,7 +153,12 @@ impl Peer {
     /// The description of an offered service, encoded. Made once: the services of the server do
     /// not change, and every client fetches the manager's twice per connection.
     pub fn packed_description(&self, workspace: &str, service: &dyn Service) -> Bytes {
-        let key = format!("{workspace}:{}", service.spec().id);
+        let id = service.spec().id;
+        if id == BUILT_IN {
+            // It has as many addresses as clients can think of; those are not to be kept.
+            return wire::encode(&Value::Map(self.describe(workspace, service)));
+        }
+        let key = format!("{workspace}:{id}");
         if let Some(packed) = self.described.get(&key) {
             return packed.clone();
         }

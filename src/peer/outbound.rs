@@ -17,6 +17,11 @@ use crate::map;
 use crate::router::{Client, Outgoing, PushError};
 use crate::wire::{self, Map, RemoteFunction, Value};
 
+/// Silence of a client after which a call asks for a sign of life beside it.
+const DOUBT_AFTER_MS: u64 = 1000;
+/// How long a client in doubt has to give the sign: what the reference waits for a service's
+/// description before it calls it.
+const SIGN_WITHIN: Duration = Duration::from_secs(10);
 /// How long a message may wait for room in its receiver's mailbox.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Chunks of one message on their way at the same time (protocol 3).
@@ -160,6 +165,38 @@ impl OutgoingCall<'_> {
                     });
                 }
             }
+        }
+    }
+
+    /// Like [`OutgoingCall::send`], but a client that was silent for a while must also answer a
+    /// ping soon: a caller over HTTP should not wait for the dead as long as for the busy.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn send_to_living(self) -> Result<Value, CallError> {
+        let (peer, target) = (self.peer, self.target.clone());
+        let heard = peer.router.find(&target).map(|client| client.last_heard());
+        let now = peer.router.now_ms();
+        if heard.is_none_or(|heard| now.saturating_sub(heard) < DOUBT_AFTER_MS) {
+            return self.send().await;
+        }
+        let ping = peer
+            .call(&target, "services.built-in.ping")
+            .options(CallOptions {
+                timeout: SIGN_WITHIN,
+                ..CallOptions::default()
+            })
+            .arg("ping")
+            .send();
+        let call = self.send();
+        tokio::pin!(ping, call);
+        tokio::select! {
+            biased;
+            sign = &mut ping => match sign {
+                Err(error @ CallError::Timeout { .. }) => Err(error),
+                _ => call.await,
+            },
+            outcome = &mut call => outcome,
         }
     }
 

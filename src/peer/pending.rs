@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use super::error::{CallError, ServiceError};
+use super::error::{CallError, RemoteError, ServiceError};
 use crate::wire::Value;
 
 /// What a callback of the server does with its arguments when nobody waits for its outcome. It
@@ -131,7 +131,7 @@ impl PendingCalls {
                 };
                 call.settle(Ok(value));
             }
-            "reject" => call.settle(Err(CallError::Remote(rejection_text(args.first())))),
+            "reject" => call.settle(Err(CallError::Remote(rejection(args.first())))),
             _ => match call.callbacks.get(callback_key(member)) {
                 Some(SessionFunction::Notify(callback)) => callback(args),
                 Some(SessionFunction::Answer(callback)) => return Ok(Some(callback(args))),
@@ -174,12 +174,19 @@ fn callback_key(member: &str) -> &str {
     member.split_once('#').map_or(member, |(key, _)| key)
 }
 
-fn rejection_text(error: Option<&Value>) -> String {
-    match error {
-        Some(value) => crate::wire::error_text(value)
-            .or_else(|| value.as_str().map(str::to_owned))
-            .unwrap_or_else(|| value.to_json().to_string()),
-        None => "the peer rejected the call without a reason".to_owned(),
+fn rejection(error: Option<&Value>) -> RemoteError {
+    let Some(value) = error else {
+        return "the peer rejected the call without a reason"
+            .to_owned()
+            .into();
+    };
+    let text = crate::wire::error_text(value)
+        .or_else(|| value.as_str().map(str::to_owned))
+        .unwrap_or_else(|| value.to_json().to_string());
+    let trace = value.get("_rtrace").and_then(Value::as_str);
+    RemoteError {
+        text,
+        trace: trace.unwrap_or_default().to_owned(),
     }
 }
 
@@ -217,7 +224,7 @@ mod tests {
             .unwrap();
         assert_eq!(
             (&mut waiter.answer).await.unwrap(),
-            Err(CallError::Remote("boom".into()))
+            Err(CallError::Remote("boom".to_owned().into()))
         );
     }
 

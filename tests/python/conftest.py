@@ -3,6 +3,7 @@
 import os
 import uuid
 
+import httpx
 import pytest
 from hypha_rpc import connect_to_server
 
@@ -35,6 +36,12 @@ def crashable(tmp_path):
     yield make
     for server in made:
         server.stop()
+
+
+@pytest.fixture
+async def http(server):
+    async with httpx.AsyncClient(base_url=server.url, timeout=20) as client:
+        yield client
 
 
 @pytest.fixture

@@ -54,6 +54,10 @@ async def failure(awaitable):
     return lines[-1].removeprefix("RemoteError:").strip()
 
 
+def bearer(token):
+    return {"Authorization": f"Bearer {token}"}
+
+
 # --- the server ----------------------------------------------------------------------------
 
 def binary():

@@ -6,17 +6,9 @@ import uuid
 import httpx
 import pytest
 
-from harness import eventually
+from harness import bearer, eventually
 
 
-@pytest.fixture
-async def http(server):
-    async with httpx.AsyncClient(base_url=server.url, timeout=20) as client:
-        yield client
-
-
-def bearer(token):
-    return {"Authorization": f"Bearer {token}"}
 
 
 # --- health --------------------------------------------------------------------------------

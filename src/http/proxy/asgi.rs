@@ -163,9 +163,9 @@ async fn run(
         tokio::time::sleep(FAREWELL).await;
     };
     tokio::select! {
-        outcome = call.send() => outcome
+        outcome = call.send_to_living() => outcome
             .map(|_| ())
-            .map_err(|error| format!("RemoteException: {}", error.last_line())),
+            .map_err(|error| format!("RemoteException: {}", error.described())),
         () = gone => Err("the caller left".to_owned()),
     }
 }

@@ -137,9 +137,9 @@ async fn call_remote(function: &str, event: Map, visit: &Visit) -> Result<Value,
         .options(visit.options())
         .counted()
         .arg(event)
-        .send()
+        .send_to_living()
         .await
-        .map_err(|error| format!("RemoteException: {}", error.last_line()))
+        .map_err(|error| format!("RemoteException: {}", error.described()))
 }
 
 /// The answer that a function's result describes.

@@ -59,9 +59,10 @@ pub async fn call(
         return own(&node, &workspace, service, &key, arguments, context, format).await;
     }
     let steps: Vec<&str> = key.split('.').collect();
-    if let Some(schema) = record.function(&steps) {
-        let arguments = arguments(Some(schema))?;
-        return remote(&node, &record, &key, arguments, &context, format).await;
+    if record.function(&steps).is_some() {
+        // Its schema does not help with the arguments: clients call parameters without a type
+        // strings.
+        return remote(&node, &record, &key, arguments(None)?, &context, format).await;
     }
     // Not a function by its registration: ask the provider what it is.
     let service = directory.fetch(&record, &options).await?;
@@ -142,7 +143,10 @@ async fn remote(
     for (name, value) in arguments.kwargs {
         call = call.kwarg(&name, value);
     }
-    let value = call.send().await.map_err(|error| failed(error, key))?;
+    let value = call
+        .send_to_living()
+        .await
+        .map_err(|error| failed(error, key))?;
     match Generator::from_result(&value, &address, peer, &options) {
         Some(generator) => Ok(reply::streamed(generator, format)),
         None => Ok(reply::whole(value, format)),
@@ -151,8 +155,8 @@ async fn remote(
 
 /// A provider that does not have the function says so in its own words.
 fn failed(error: CallError, key: &str) -> HttpError {
-    if let CallError::Remote(text) = &error
-        && text.contains("Method not found")
+    if let CallError::Remote(remote) = &error
+        && remote.text.contains("Method not found")
     {
         return not_found(key);
     }

@@ -193,7 +193,7 @@ fn item_bytes(item: &Value, format: Format) -> Bytes {
 }
 
 fn error_bytes(error: &CallError, format: Format) -> Bytes {
-    let text = error.last_line();
+    let text = error.described();
     let json = json!({ "error": text, "traceback": text });
     match format {
         Format::Json => event(&json),
