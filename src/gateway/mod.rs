@@ -19,7 +19,7 @@ pub use connection::{ConnectionActor, upgrade};
 pub use handshake::{Hello, Refusal};
 pub use limits::GatewayLimits;
 pub use presence::Presence;
-pub use socket::SocketHandle;
+pub use socket::{HangUp, SocketHandle, hung_up};
 pub use watchdog::WatchdogActor;
 
 use crate::peer::Peer;

@@ -8,6 +8,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use crate::router::Cut;
 
@@ -32,6 +34,44 @@ impl SocketHandle {
         let socket = unsafe { BorrowedFd::borrow_raw(self.0) };
         let own = socket.try_clone_to_owned().ok()?;
         Some(Box::new(SocketCutter(own)))
+    }
+
+    /// Watches for the peer's leave, which the HTTP server notices only when it writes. Call it
+    /// while a request of the connection is being handled.
+    pub fn hang_up(self) -> Option<HangUp> {
+        // SAFETY: as in `cutter`.
+        let socket = unsafe { BorrowedFd::borrow_raw(self.0) };
+        let own = socket.try_clone_to_owned().ok()?;
+        // SAFETY: the descriptor is owned by what it is registered for, and closed after it.
+        let watched = unsafe { AsyncFd::register_with_interest(own, Interest::READABLE) };
+        watched.ok().map(HangUp)
+    }
+}
+
+/// See [`SocketHandle::hang_up`].
+pub struct HangUp(AsyncFd<OwnedFd>);
+
+impl HangUp {
+    /// Ends when the peer has closed its side.
+    pub async fn wait(&self) {
+        loop {
+            let Ok(mut guard) = self.0.readable().await else {
+                return;
+            };
+            if guard.ready().is_read_closed() {
+                return;
+            }
+            // What arrived is for the HTTP server to read; the next arrival wakes us again.
+            guard.clear_ready();
+        }
+    }
+}
+
+/// Waits for the peer's leave; for ever where it cannot be watched.
+pub async fn hung_up(watch: Option<&HangUp>) {
+    match watch {
+        Some(watch) => watch.wait().await,
+        None => std::future::pending().await,
     }
 }
 

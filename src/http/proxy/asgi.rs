@@ -17,6 +17,7 @@ use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 use super::body::{self, Pieces};
 use super::functions::is_framing;
 use super::{TextError, Visit, scope, text};
+use crate::gateway::{HangUp, SocketHandle, hung_up};
 use crate::http::HttpError;
 use crate::map;
 use crate::peer::{AnsweringCallback, ServiceError};
@@ -65,6 +66,10 @@ impl Exchange {
                 () = self.until_over() => return disconnect(),
                 piece = pieces.next() => piece,
             };
+            let Ok(piece) = piece else {
+                self.end();
+                return disconnect();
+            };
             let more = piece.is_some();
             if !more {
                 *request = None;
@@ -99,8 +104,11 @@ pub async fn serve(
     let scope = scope::asgi(request, &visit);
     let (failed, failure) = oneshot::channel();
     let shared = exchange.clone();
+    let watch = request
+        .conn_data::<SocketHandle>()
+        .and_then(|socket| socket.hang_up());
     actix_web::rt::spawn(async move {
-        let outcome = run(scope, &visit, &shared, to_socket).await;
+        let outcome = run(scope, &visit, &shared, to_socket, watch).await;
         shared.end();
         // Nobody listens when the answer is complete.
         let _ = failed.send(outcome);
@@ -141,6 +149,7 @@ async fn run(
     visit: &Visit,
     exchange: &Arc<Exchange>,
     to_socket: mpsc::Sender<Sent>,
+    watch: Option<HangUp>,
 ) -> Result<(), String> {
     let method = format!("services.{}.serve", visit.record.name);
     let mut call = visit
@@ -159,7 +168,10 @@ async fn run(
     let send = call.answering_callback("send", sender(to_socket));
     let call = call.arg(map! { "scope" => scope, "receive" => receive, "send" => send });
     let gone = async {
-        exchange.until_over().await;
+        tokio::select! {
+            () = exchange.until_over() => {}
+            () = hung_up(watch.as_ref()) => exchange.end(),
+        }
         tokio::time::sleep(FAREWELL).await;
     };
     tokio::select! {

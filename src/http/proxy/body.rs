@@ -35,17 +35,23 @@ pub async fn whole(mut payload: Payload) -> Result<Bytes, HttpError> {
 
 /// The pieces of a body. The socket is read no faster than they are taken.
 pub struct Pieces {
-    from_socket: mpsc::Receiver<Bytes>,
+    from_socket: mpsc::Receiver<Result<Bytes, BrokenOff>>,
     /// A piece that did not fit into the last one.
-    held: Option<Bytes>,
+    held: Option<Result<Bytes, BrokenOff>>,
 }
+
+/// The caller left in the middle of its body.
+#[derive(Debug)]
+pub struct BrokenOff;
 
 /// Starts to read a body.
 pub fn pieces(mut payload: Payload) -> Pieces {
     let (to_service, from_socket) = mpsc::channel(PIECES);
     actix_web::rt::spawn(async move {
-        while let Some(Ok(piece)) = payload.next().await {
-            if to_service.send(piece).await.is_err() {
+        while let Some(piece) = payload.next().await {
+            let piece = piece.map_err(|_| BrokenOff);
+            let broken = piece.is_err();
+            if to_service.send(piece).await.is_err() || broken {
                 break;
             }
         }
@@ -57,25 +63,31 @@ pub fn pieces(mut payload: Payload) -> Pieces {
 }
 
 impl Pieces {
-    /// The next piece and whether more may follow; None when the body is over.
-    pub async fn next(&mut self) -> Option<Bytes> {
+    /// The next piece; None when the body is over.
+    ///
+    /// # Errors
+    /// The caller left.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, BrokenOff> {
         let first = match self.held.take() {
-            Some(held) => held,
-            None => self.from_socket.recv().await?,
+            Some(held) => held?,
+            None => match self.from_socket.recv().await {
+                Some(piece) => piece?,
+                None => return Ok(None),
+            },
         };
         let mut joined: Option<BytesMut> = None;
         while joined.as_ref().map_or(first.len(), BytesMut::len) < JOIN_BELOW {
-            let Ok(piece) = self.from_socket.try_recv() else {
-                break;
-            };
-            if piece.len() > JOIN_BELOW {
-                self.held = Some(piece);
-                break;
+            match self.from_socket.try_recv() {
+                Ok(Ok(piece)) if piece.len() <= JOIN_BELOW => joined
+                    .get_or_insert_with(|| BytesMut::from(&first[..]))
+                    .extend_from_slice(&piece),
+                Ok(other) => {
+                    self.held = Some(other);
+                    break;
+                }
+                Err(_) => break,
             }
-            joined
-                .get_or_insert_with(|| BytesMut::from(&first[..]))
-                .extend_from_slice(&piece);
         }
-        Some(joined.map_or(first, BytesMut::freeze))
+        Ok(Some(joined.map_or(first, BytesMut::freeze)))
     }
 }

@@ -11,6 +11,7 @@ use super::super::{HttpError, caller};
 use super::arguments::{CallArguments, Format, from_body, from_query};
 use super::reply::{self, Generator};
 use super::{MANAGER_NAMES, displayed, mode_of};
+use crate::gateway::SocketHandle;
 use crate::node::Node;
 use crate::peer::{CallContext, CallError, CallOptions, MethodSpec, Reply, Service, ServiceError};
 use crate::wire::{self, Limits, Map, Value};
@@ -62,14 +63,16 @@ pub async fn call(
     if record.function(&steps).is_some() {
         // Its schema does not help with the arguments: clients call parameters without a type
         // strings.
-        return remote(&node, &record, &key, arguments(None)?, &context, format).await;
+        let arguments = arguments(None)?;
+        return remote(&request, &node, &record, &key, arguments, &context, format).await;
     }
     // Not a function by its registration: ask the provider what it is.
     let service = directory.fetch(&record, &options).await?;
     match find(&Value::Map(service), &steps) {
         None => Err(not_found(&key)),
         Some(value) if is_function(value) => {
-            remote(&node, &record, &key, arguments(None)?, &context, format).await
+            let arguments = arguments(None)?;
+            remote(&request, &node, &record, &key, arguments, &context, format).await
         }
         Some(value) => Ok(reply::whole(displayed(value), format)),
     }
@@ -118,6 +121,7 @@ async fn own(
 
 /// Calls a service of a client.
 async fn remote(
+    request: &HttpRequest,
     node: &Node,
     record: &ServiceRecord,
     key: &str,
@@ -148,7 +152,12 @@ async fn remote(
         .await
         .map_err(|error| failed(error, key))?;
     match Generator::from_result(&value, &address, peer, &options) {
-        Some(generator) => Ok(reply::streamed(generator, format)),
+        Some(generator) => {
+            let watch = request
+                .conn_data::<SocketHandle>()
+                .and_then(|socket| socket.hang_up());
+            Ok(reply::streamed(generator, format, watch))
+        }
         None => Ok(reply::whole(value, format)),
     }
 }

@@ -9,6 +9,7 @@ use futures::stream::{self, Stream};
 use serde_json::{Value as Json, json};
 
 use super::arguments::Format;
+use crate::gateway::{HangUp, hung_up};
 use crate::peer::{CallError, CallOptions, Peer};
 use crate::wire::{self, RemoteFunction, Value};
 
@@ -137,8 +138,8 @@ impl Drop for Generator {
 }
 
 /// The items of a generator as the answer, each sent when it comes.
-pub fn streamed(generator: Generator, format: Format) -> HttpResponse {
-    let items = items(generator, format);
+pub fn streamed(generator: Generator, format: Format, watch: Option<HangUp>) -> HttpResponse {
+    let items = items(generator, format, watch);
     let mut response = HttpResponse::Ok();
     response.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-cache")));
     match format {
@@ -150,7 +151,7 @@ pub fn streamed(generator: Generator, format: Format) -> HttpResponse {
 
 /// Where a stream is.
 enum State {
-    Running(Box<Generator>),
+    Running(Box<(Generator, Option<HangUp>)>),
     /// The items are over, the mark of the end is not sent.
     Ended,
     Over,
@@ -159,15 +160,26 @@ enum State {
 fn items(
     generator: Generator,
     format: Format,
+    watch: Option<HangUp>,
 ) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> {
-    let first = State::Running(Box::new(generator));
+    let first = State::Running(Box::new((generator, watch)));
     stream::unfold(first, move |state| async move {
         match state {
-            State::Running(mut generator) => match generator.next().await {
-                Some(Ok(item)) => Some((Ok(item_bytes(&item, format)), State::Running(generator))),
-                Some(Err(error)) => Some((Ok(error_bytes(&error, format)), State::Ended)),
-                None => ended(format),
-            },
+            State::Running(mut running) => {
+                let (generator, watch) = &mut *running;
+                let item = tokio::select! {
+                    item = generator.next() => item,
+                    // Nobody is left to read: the generator is closed by being dropped.
+                    () = hung_up(watch.as_ref()) => return None,
+                };
+                match item {
+                    Some(Ok(item)) => {
+                        Some((Ok(item_bytes(&item, format)), State::Running(running)))
+                    }
+                    Some(Err(error)) => Some((Ok(error_bytes(&error, format)), State::Ended)),
+                    None => ended(format),
+                }
+            }
             State::Ended => ended(format),
             State::Over => None,
         }
