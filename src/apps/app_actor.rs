@@ -26,8 +26,17 @@ const SESSION_STOP: Duration = Duration::from_secs(10);
 #[rtype(result = "Settled")]
 pub struct StartSession {
     pub order: Box<SessionOrder>,
-    /// Always a new one: daemons, autoscaled apps, trials.
-    pub fresh: bool,
+    pub sharing: Sharing,
+}
+
+/// Which running session serves a start as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// None: daemons, autoscaled apps, trials, the stage.
+    Nothing,
+    SameVersion,
+    /// Any: singletons.
+    AnyVersion,
 }
 
 /// Ends one session of the app, or all but trials; resolves when they are over.
@@ -64,13 +73,20 @@ impl AppActor {
     }
 
     /// A session that a start may share.
-    fn shared(&self) -> Option<Arc<SessionEntry>> {
+    fn shared(&self, start: &StartSession) -> Option<Arc<SessionEntry>> {
+        let fits = |entry: &SessionEntry| match start.sharing {
+            Sharing::Nothing => false,
+            Sharing::SameVersion => {
+                entry.order.version == start.order.version && !entry.order.staged
+            }
+            Sharing::AnyVersion => true,
+        };
         self.sessions().into_iter().find(|entry| {
             let state = entry.state();
             let usable = state.is_starting()
                 || matches!(state, SessionState::Running | SessionState::Completed)
                 || matches!(state, SessionState::Crashed | SessionState::Restarting);
-            usable && !entry.order.trial
+            usable && !entry.order.trial && fits(entry)
         })
     }
 
@@ -184,8 +200,7 @@ impl Handler<StartSession> for AppActor {
     type Result = ResponseFuture<Settled>;
 
     fn handle(&mut self, start: StartSession, ctx: &mut Self::Context) -> Self::Result {
-        let shared = if start.fresh { None } else { self.shared() };
-        let entry = match shared {
+        let entry = match self.shared(&start) {
             Some(entry) => Ok(entry),
             None => self.begin(*start.order, ctx),
         };

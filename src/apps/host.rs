@@ -8,6 +8,8 @@ use futures::future::BoxFuture;
 use rand::rng;
 
 use super::app_actor::{AppActor, EndSessions};
+use super::daemons::Daemons;
+use super::download::Downloader;
 use super::ids::{AppRef, WorkerId, is_session_client};
 use super::pages::PageGrants;
 use super::selection::{
@@ -39,6 +41,8 @@ pub struct Host {
     pub local_url: String,
     pub workspaces: AddrSlot<WorkspacesActor>,
     pub(super) installs: super::install::InstallLocks,
+    pub(super) daemons: Daemons,
+    pub(super) downloads: Downloader,
     own: Weak<Host>,
 }
 
@@ -64,6 +68,8 @@ impl Host {
             local_url,
             workspaces: AddrSlot::new(),
             installs: super::install::InstallLocks::default(),
+            daemons: Daemons::default(),
+            downloads: Downloader::default(),
             own: own.clone(),
         })
     }
@@ -109,8 +115,21 @@ impl Host {
             .map_err(|_| restarting())
     }
 
+    /// Ends the sessions of a version that is not current any more. A daemon starts again.
+    pub(super) async fn replace_sessions(
+        &self,
+        workspace: &str,
+        app: &str,
+        cause: &'static str,
+    ) -> Result<(), ServiceError> {
+        self.end_sessions(workspace, app, None, cause).await?;
+        self.revive_daemon(workspace, app);
+        Ok(())
+    }
+
     /// Takes down the actor of an app that is no more.
     pub async fn remove_app(&self, workspace: &str, app: &str) -> Result<(), ServiceError> {
+        self.daemons.forget(workspace, app);
         self.end_sessions(workspace, app, None, "uninstalled")
             .await?;
         let slot = self.workspace(workspace).await?;
@@ -119,8 +138,8 @@ impl Host {
             .map_err(|_| restarting())
     }
 
-    /// Starts the actors of all installed apps, then collects files that nothing refers to; does not
-    /// delay readiness.
+    /// Starts the actors of all installed apps and the daemons among them, then collects files that
+    /// nothing refers to; does not delay readiness.
     pub fn resume(&self) {
         let Ok(host) = self.shared() else {
             return;
@@ -134,6 +153,7 @@ impl Host {
                 if let Err(error) = host.app(&workspace, &app).await {
                     tracing::warn!(workspace, app, %error, "no actor for an installed app");
                 }
+                host.adopt_daemon(&workspace, &app).await;
             }
             match host.store.collect_garbage().await {
                 Ok(removed) => tracing::debug!(removed, "unreferenced files collected"),
@@ -229,13 +249,15 @@ impl Host {
         spawn_detached("add worker", async move {
             match host.workspace(&record.workspace).await {
                 Ok(slot) => {
-                    slot.do_send(AddWorker(record));
+                    slot.do_send(AddWorker(record.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a worker is not adopted");
                     host.workers.settle(&record.id());
                 }
             }
+            host.workers.complete(&record.workspace, DISCOVERY).await;
+            host.revive_daemons(&record.workspace);
         });
     }
 

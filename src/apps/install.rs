@@ -1,7 +1,8 @@
-//! Installing and removing apps (server-apps.md 1.1, 1.4): stage, trial start, commit.
+//! Installing and removing apps (server-apps.md 1.1, 1.4).
 //!
-//! Until the commit nothing that is installed changes: a new version that does not start leaves
-//! the old one as it was.
+//! What is installed waits in a slot of its own for its trial start. Until the commit nothing that
+//! is installed changes, and edits on the stage stay: a new version that does not start leaves the
+//! app as it was.
 
 use std::sync::Arc;
 
@@ -16,9 +17,9 @@ use super::manifest::{Manifest, ManifestError, given_manifest};
 use super::progress::{Progress, Step};
 use super::source::{Outcome, SourceError, resolve_source};
 use super::source_hash::{SourceHashMismatch, source_hash, verified_source_hash};
-use super::start::{StartRequest, manifest_services};
 use super::startup::StartupConfig;
-use super::store::{StageRequest, VersionSelector};
+use super::store::{AppStoreError, COLLECTION, NewFiles, Slot, StageRequest};
+use super::trial::Trial;
 use crate::identity::{Level, UserInfo};
 use crate::peer::{CallContext, Callback, ErrorClass, ServiceError};
 use crate::wire::Value;
@@ -30,7 +31,7 @@ type Fields = JsonMap<String, Json>;
 pub(super) struct InstallLocks(DashMap<String, Arc<Mutex<()>>>);
 
 impl InstallLocks {
-    async fn take(&self, workspace: &str, app: &str) -> OwnedMutexGuard<()> {
+    pub(super) async fn take(&self, workspace: &str, app: &str) -> OwnedMutexGuard<()> {
         let lock = self
             .0
             .entry(format!("{workspace}/{app}"))
@@ -40,7 +41,7 @@ impl InstallLocks {
     }
 
     /// Drops the locks that nobody holds.
-    fn tidy(&self) {
+    pub(super) fn tidy(&self) {
         self.0.retain(|_, lock| Arc::strong_count(lock) > 1);
     }
 }
@@ -75,18 +76,18 @@ macro_rules! classed {
 }
 classed!(FileError, ManifestError, SourceError, SourceHashMismatch);
 
-/// An app that is ready to be staged.
-struct Prepared {
-    manifest: Manifest,
-    files: Vec<AppFile>,
+/// An app that is ready to be put into a slot.
+pub(super) struct Prepared {
+    pub manifest: Manifest,
+    pub files: NewFiles,
 }
 
-fn tell(progress: &Callback, step: Step<'_>) {
+pub(super) fn tell(progress: &Callback, step: Step<'_>) {
     progress(vec![Progress::from(step).to_value()]);
 }
 
 impl Host {
-    /// Installs an app; its committed manifest.
+    /// Installs an app; its committed manifest, or the whole record of a copy.
     ///
     /// # Errors
     /// The table of server-apps.md 1.1.
@@ -94,20 +95,19 @@ impl Host {
         &self,
         request: InstallRequest,
         context: &CallContext,
-    ) -> Result<Manifest, ServiceError> {
+    ) -> Result<Json, ServiceError> {
         let app = match &request.app {
             Some(given) => AppId::new(given)?,
             None => AppId::generate(),
         };
-        if request.artifact.is_some() {
-            return Err(ServiceError::value(
-                "copying an app by artifact_id is not supported yet; pass source or files",
-            ));
-        }
         let _one_at_a_time = self.installs.take(&request.workspace, app.as_str()).await;
         let installed = self.install_locked(&request, app.as_str(), context).await;
         self.installs.tidy();
-        installed
+        let manifest = installed?;
+        match &request.artifact {
+            None => Ok(manifest.into_fields().into()),
+            Some(_) => self.copied(&request, app.as_str()).await,
+        }
     }
 
     async fn install_locked(
@@ -117,40 +117,55 @@ impl Host {
         context: &CallContext,
     ) -> Result<Manifest, ServiceError> {
         // Told before the work of compiling and starting.
-        if !request.overwrite && self.store.exists(&request.workspace, app).await? {
-            return Err(super::store::AppStoreError::Exists(app.to_owned()).into());
+        if !request.overwrite && self.store.is_taken(&request.workspace, app).await? {
+            return Err(AppStoreError::Exists(app.to_owned()).into());
         }
         tell(&request.progress, Step::ParsingManifest);
-        let prepared = self.prepare(request, app, context).await?;
+        let prepared = match &request.artifact {
+            Some(artifact) => self.prepare_copy(request, artifact, app, context).await?,
+            None => self.prepare(request, app, context).await?,
+        };
         tell(&request.progress, Step::CreatingArtifact);
-        for file in &prepared.files {
-            tell(&request.progress, Step::UploadingFile { path: &file.path });
+        if let NewFiles::Contents(files) = &prepared.files {
+            for file in files {
+                tell(&request.progress, Step::UploadingFile { path: &file.path });
+            }
         }
-        let manifest = prepared.manifest;
+        let (manifest, slot) = (prepared.manifest, request.slot());
         self.store
-            .stage(StageRequest {
+            .fill(StageRequest {
                 workspace: request.workspace.clone(),
                 app: app.to_owned(),
                 manifest: manifest.fields().clone(),
                 files: prepared.files,
                 created_by: context.user.effective_id().to_owned(),
                 overwrite: request.overwrite,
-                trial: !request.stage,
+                slot,
+                collection: COLLECTION.to_owned(),
             })
             .await?;
         if request.stage {
+            tell(&request.progress, Step::InstallComplete);
             return Ok(manifest);
         }
-        match self.try_and_commit(request, app, manifest, context).await {
+        let trial = Trial {
+            workspace: &request.workspace,
+            app,
+            slot,
+            version: request.version.clone(),
+            worker_id: request.worker_id.clone(),
+            worker_mode: request.worker_mode.clone(),
+            progress: request.progress.clone(),
+        };
+        match self.try_and_commit(trial, manifest, context).await {
             Ok(manifest) => {
                 tell(&request.progress, Step::InstallComplete);
                 Ok(manifest)
             }
             Err(error) => {
                 tell(&request.progress, Step::CleaningUp);
-                self.store.abandon(&request.workspace, app).await?;
-                let message = format!("Failed to install app '{app}': {}", error.message);
-                Err(ServiceError::new(error.class, message))
+                self.store.discard(&request.workspace, app, slot).await?;
+                Err(error)
             }
         }
     }
@@ -178,14 +193,34 @@ impl Host {
         let resolved = match resolve_source(request.source.as_deref(), given, files)? {
             Outcome::Ready(resolved) => resolved,
             Outcome::Download(download) => {
-                return Err(ServiceError::value(format!(
-                    "installing from a URL is not supported yet: {}; pass the source itself",
-                    download.url
-                )));
+                tell(
+                    &request.progress,
+                    Step::Downloading {
+                        url: download.url.as_str(),
+                    },
+                );
+                let text = self.downloads.text(&download.url).await?;
+                download.complete(&text)?
             }
         };
         let checked = Manifest::checked(resolved.manifest)?;
-        let app_type = checked.app_type().unwrap_or_default().to_owned();
+        let (fields, files) = self.compile(request, checked, resolved.files, app).await?;
+        let mut manifest = self.completed(request, Manifest::checked(fields)?, app, context)?;
+        if let Some(hash) = hash {
+            manifest.set("source_hash", hash);
+        }
+        let files = NewFiles::Contents(files);
+        Ok(Prepared { manifest, files })
+    }
+
+    async fn compile(
+        &self,
+        request: &InstallRequest,
+        manifest: Manifest,
+        files: Vec<AppFile>,
+        app: &str,
+    ) -> Result<(Fields, Vec<AppFile>), ServiceError> {
+        let app_type = manifest.app_type().unwrap_or_default().to_owned();
         let worker = self
             .choose_worker(
                 &request.workspace,
@@ -198,13 +233,22 @@ impl Host {
             .map_err(|error| for_app_type(error, &app_type))?;
         let id = worker.info().id.clone();
         tell(&request.progress, Step::Compiling { worker: &id });
-        let (fields, files) = worker
-            .compile(checked.into_fields(), resolved.files)
+        worker
+            .compile(manifest.into_fields(), files)
             .await
             .map_err(|error| {
                 ServiceError::plain(format!("Worker compilation failed: {}", error.message))
-            })?;
-        let mut manifest = Manifest::checked(fields)?;
+            })
+    }
+
+    /// Puts in what the server and the call have to say.
+    pub(super) fn completed(
+        &self,
+        request: &InstallRequest,
+        mut manifest: Manifest,
+        app: &str,
+        context: &CallContext,
+    ) -> Result<Manifest, ServiceError> {
         let startup = manifest
             .startup_config()?
             .overridden_by(request.startup.clone());
@@ -212,57 +256,11 @@ impl Host {
         startup.plan(&manifest)?;
         manifest.set("id", app);
         manifest.set("startup_config", startup.to_json());
-        manifest.set("startup_context", startup_context(request, context));
-        if let Some(hash) = hash {
-            manifest.set("source_hash", hash);
-        }
-        Ok(Prepared { manifest, files })
-    }
-
-    /// Starts the staged app for a trial, notes its services, and commits it.
-    async fn try_and_commit(
-        &self,
-        request: &InstallRequest,
-        app: &str,
-        mut manifest: Manifest,
-        context: &CallContext,
-    ) -> Result<Manifest, ServiceError> {
-        tell(&request.progress, Step::Committing);
-        let workspace = &request.workspace;
-        let trial = StartRequest {
-            workspace: workspace.clone(),
-            app: app.to_owned(),
-            selector: VersionSelector::Stage,
-            startup: StartupConfig::default(),
-            worker_id: request.worker_id.clone(),
-            worker_mode: request.worker_mode.clone(),
-            progress: request.progress.clone(),
-            trial: true,
-        };
-        let record = self.start(trial, context).await?;
-        let session = record.get_str("id").map(str::to_owned);
-        self.end_sessions(workspace, app, session, "trial start done")
-            .await?;
-        let services = manifest_services(&record);
-        let names: Vec<Json> = services
-            .iter()
-            .map(|service| service["id"].clone())
-            .collect();
-        manifest.set_services(services);
-        manifest.set("service_ids", names);
-        let committed = manifest.committed();
-        self.store
-            .commit(
-                workspace,
-                app,
-                committed.fields().clone(),
-                request.version.clone(),
-            )
-            .await?;
-        // Sessions of the version that was replaced would go on answering.
-        self.end_sessions(workspace, app, None, "a new version was installed")
-            .await?;
-        Ok(committed)
+        manifest.set(
+            "startup_context",
+            startup_context(&request.workspace, context),
+        );
+        Ok(manifest)
     }
 
     /// Removes an app, or its stage when it has one beside a committed version.
@@ -288,14 +286,27 @@ impl Host {
     ) -> Result<Vec<Json>, ServiceError> {
         self.directory.require(user, workspace, Level::Read)?;
         let apps = self.store.list(workspace).await?;
-        let mut listed = Vec::with_capacity(apps.len());
-        for app in apps {
-            let mut manifest = app.manifest;
-            manifest.set("id", app.alias.as_str());
-            manifest.set("disabled", self.store.is_disabled(workspace, &app.alias)?);
-            listed.push(Json::Object(manifest.into_fields()));
+        Ok(apps
+            .into_iter()
+            .map(|app| {
+                let disabled = self.store.is_disabled(workspace, &app.alias);
+                let mut manifest = app.manifest;
+                manifest.set("id", app.alias);
+                manifest.set("disabled", disabled);
+                Json::Object(manifest.into_fields())
+            })
+            .collect())
+    }
+}
+
+impl InstallRequest {
+    /// Where the app waits: an install that is staged on purpose is an edit.
+    fn slot(&self) -> Slot {
+        if self.stage {
+            Slot::Stage
+        } else {
+            Slot::Pending
         }
-        Ok(listed)
     }
 }
 
@@ -316,8 +327,8 @@ fn for_app_type(error: ServiceError, app_type: &str) -> ServiceError {
 }
 
 /// Whose rights lazy starts and daemons get.
-fn startup_context(request: &InstallRequest, context: &CallContext) -> Json {
+pub(super) fn startup_context(workspace: &str, context: &CallContext) -> Json {
     let mut user = (*context.user).clone();
     user.scope.client_id = None;
-    json!({ "ws": request.workspace, "user": user.to_value().to_json() })
+    json!({ "ws": workspace, "user": user.to_value().to_json() })
 }

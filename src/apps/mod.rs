@@ -6,6 +6,10 @@
 
 mod app_actor;
 mod controller;
+mod copying;
+mod daemons;
+mod download;
+mod editing;
 pub mod files;
 pub mod history;
 mod host;
@@ -24,6 +28,7 @@ pub mod source_hash;
 mod start;
 pub mod startup;
 pub mod store;
+mod trial;
 pub mod validate;
 mod words;
 mod workspace_actor;

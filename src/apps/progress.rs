@@ -52,6 +52,8 @@ impl Progress {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step<'a> {
     ParsingManifest,
+    Downloading { url: &'a str },
+    CopyingArtifact { id: &'a str },
     Compiling { worker: &'a str },
     CompilationStarted,
     CompilingType { kind: &'a str },
@@ -139,6 +141,8 @@ impl fmt::Display for Step<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Compiling { worker } => write!(f, "Compiling app using worker {worker}..."),
+            Self::Downloading { url } => write!(f, "Downloading source from {url}..."),
+            Self::CopyingArtifact { id } => write!(f, "Installing app from artifact {id}..."),
             Self::CompilingType { kind } => write!(f, "Compiling {kind} application..."),
             Self::Compiled { file } => {
                 write!(f, "Browser app compilation completed. Generated {file}")

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::app_actor::StartSession;
+use super::app_actor::{Sharing, StartSession};
 use super::host::Host;
 use super::ids::SessionId;
 use super::manifest::Manifest;
@@ -47,7 +47,7 @@ impl Host {
             .store
             .version(&request.workspace, &request.app, &request.selector)
             .await?;
-        if self.store.is_disabled(&request.workspace, &request.app)? && !request.trial {
+        if self.store.is_disabled(&request.workspace, &request.app) && !request.trial {
             return Err(ServiceError::runtime(format!(
                 "App {} is disabled",
                 request.app
@@ -55,14 +55,14 @@ impl Host {
         }
         let (workspace, app) = (request.workspace.clone(), request.app.clone());
         let order = self.order(request, found, caller).await?;
-        let manifest = &order.manifest;
-        let fresh = order.trial
-            || order.asked_version.is_some()
-            || (!manifest.singleton() && (manifest.daemon() || manifest.autoscaling_enabled()));
+        let sharing = sharing(&order);
+        if order.manifest.daemon() && !order.trial {
+            self.daemons.want(&workspace, &app);
+        }
         let slot = self.app(&workspace, &app).await?;
         let started = slot.send(StartSession {
             order: Box::new(order),
-            fresh,
+            sharing,
         });
         started
             .await
@@ -86,6 +86,7 @@ impl Host {
         Ok(SessionOrder {
             id: SessionId::generate(&request.workspace),
             runner: runner(&request.workspace, &manifest, caller),
+            staged: request.selector == VersionSelector::Stage,
             asked_version: match request.selector {
                 VersionSelector::Label(label) => Some(label),
                 _ => None,
@@ -189,6 +190,20 @@ impl Host {
             .get_str("id")
             .map(str::to_owned)
             .ok_or_else(|| ServiceError::runtime("the session has no id"))
+    }
+}
+
+/// Which session a start may share (server-apps.md 3.2 step 4).
+fn sharing(order: &SessionOrder) -> Sharing {
+    let manifest = &order.manifest;
+    if order.trial {
+        Sharing::Nothing
+    } else if manifest.singleton() {
+        Sharing::AnyVersion
+    } else if order.staged || manifest.daemon() || manifest.autoscaling_enabled() {
+        Sharing::Nothing
+    } else {
+        Sharing::SameVersion
     }
 }
 

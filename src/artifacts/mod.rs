@@ -1,5 +1,6 @@
 //! Files and datasets that users keep on the server.
 
 pub mod blobs;
+pub mod permissions;
 
 pub use blobs::{BlobError, BlobId, BlobStore, FolderBlobs};

@@ -1,3 +1,5 @@
+mod app_records;
+
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -20,10 +22,16 @@ pub(super) struct Migration {
 }
 
 /// All steps in order. The schema version of a store is the number of steps it has behind it.
-pub(super) const MIGRATIONS: &[Migration] = &[Migration {
-    name: "json values under text keys",
-    run: |_| Ok(()),
-}];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        name: "json values under text keys",
+        run: |_| Ok(()),
+    },
+    Migration {
+        name: "apps belong to a collection and point to their current version",
+        run: app_records::migrate,
+    },
+];
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Applied {

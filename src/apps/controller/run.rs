@@ -48,8 +48,8 @@ impl Controller {
             files: args.take("files"),
             workspace,
         };
-        let manifest = self.host.install(request, context).await?;
-        Ok(Value::from_json(manifest.into_fields().into()).into())
+        let installed = self.host.install(request, context).await?;
+        Ok(Value::from_json(installed).into())
     }
 
     pub(super) async fn uninstall(

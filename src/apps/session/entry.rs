@@ -29,6 +29,8 @@ pub struct SessionOrder {
     pub app: String,
     /// Label of the version whose files run.
     pub version: String,
+    /// It runs the stage, whose content changes.
+    pub staged: bool,
     /// The version was asked for; echoed in the record.
     pub asked_version: Option<String>,
     pub manifest: Manifest,

@@ -19,6 +19,15 @@ pub enum AppStoreError {
     NoFile(String),
     #[error("Artifact must be in staging mode.")]
     NotStaged,
+    #[error("Invalid version label '{0}'")]
+    BadLabel(String),
+    #[error("There is no version of '{0}' to go back to.")]
+    NothingBefore(String),
+    #[error("Artifact with ID '{0}' is not a collection, or does not exist.")]
+    NoCollection(String),
+    /// An edit that would leave a manifest nobody could start.
+    #[error("{0}")]
+    Refused(String),
     #[error("{0}")]
     Failed(String),
 }
@@ -39,9 +48,12 @@ impl From<AppStoreError> for ServiceError {
     fn from(error: AppStoreError) -> Self {
         let text = error.to_string();
         match error {
-            AppStoreError::NotFound(_) => ServiceError::key(text),
+            AppStoreError::NotFound(_) | AppStoreError::NoCollection(_) => ServiceError::key(text),
             AppStoreError::Exists(_) => ServiceError::new(ErrorClass::FileExists, text),
-            AppStoreError::NoVersion { .. } => ServiceError::value(text),
+            AppStoreError::NoVersion { .. }
+            | AppStoreError::BadLabel(_)
+            | AppStoreError::NothingBefore(_)
+            | AppStoreError::Refused(_) => ServiceError::value(text),
             AppStoreError::NoFile(_) => ServiceError::new(ErrorClass::FileNotFound, text),
             AppStoreError::NotStaged => ServiceError::assertion(text),
             AppStoreError::Failed(cause) => {

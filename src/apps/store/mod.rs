@@ -1,22 +1,34 @@
 //! Installed apps in the store: versions, a stage, files by content.
 //!
-//! An app is an artifact of type `application` (artifacts.md 2). All files of a version are
-//! written before the one batch that makes them visible, so a crash leaves the old version or the
-//! new one. A trial install that was not committed is forgotten at the next start.
+//! An app is an artifact of type `application`, a child of the collection `applications` of its
+//! workspace (artifacts.md 1 and 2). Edits wait in its stage, an install that is being tried in a
+//! slot of its own. All files of a version are written before the one batch that makes them
+//! visible, so a crash leaves the old version or the new one. An install that was not committed is
+//! forgotten at the next start.
 
+mod commits;
+mod edits;
 mod error;
 mod model;
-mod ops;
 mod read;
+mod removal;
+mod slots;
+mod staging;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use dashmap::DashSet;
 use parking_lot::Mutex;
 
+pub use edits::ManifestEdit;
 pub use error::AppStoreError;
-pub use model::{AppListing, AppVersion, StageRequest, VersionSelector};
+pub use model::{
+    AppListing, AppVersion, COLLECTION, NewFiles, Slot, StageRequest, StoredFile, VersionInfo,
+    VersionSelector,
+};
 
+use crate::apps::files::AppFile;
 use crate::artifacts::BlobStore;
 use crate::store::{Store, Tree};
 use crate::supervision::SharedClock;
@@ -39,12 +51,14 @@ struct Inner {
     manifests: Tree<Fields>,
     files: Tree<FileEntry>,
     ops: Tree<Ops>,
+    /// Keys of the apps that are switched off; what `ops` says, for questions that cannot wait.
+    disabled: DashSet<String>,
     /// Held while a record is read, changed and written.
     writing: Mutex<()>,
 }
 
 impl AppStore {
-    /// Opens the trees and forgets trial installs that a crash left behind.
+    /// Opens the trees and forgets installs that a crash interrupted.
     ///
     /// # Errors
     /// The store cannot be read or written.
@@ -53,19 +67,28 @@ impl AppStore {
         blobs: Arc<dyn BlobStore>,
         clock: SharedClock,
     ) -> Result<Self, AppStoreError> {
+        let ops: Tree<Ops> = store.tree("apps_ops")?;
+        let disabled = DashSet::new();
+        for entry in ops.iter() {
+            let (key, switches) = entry?;
+            if switches.disabled {
+                disabled.insert(key);
+            }
+        }
         let opened = AppStore {
             inner: Arc::new(Inner {
                 artifacts: store.tree("artifacts")?,
                 manifests: store.tree("artifact_versions")?,
                 files: store.tree("files")?,
-                ops: store.tree("apps_ops")?,
+                ops,
+                disabled,
                 writing: Mutex::new(()),
                 store,
                 blobs,
                 clock,
             }),
         };
-        opened.inner.forget_trials()?;
+        opened.inner.forget_pending()?;
         Ok(opened)
     }
 
@@ -84,45 +107,69 @@ impl AppStore {
         Ok(self.inner.store.durable().await?)
     }
 
-    /// Puts an app on the stage: its files are stored, and nothing that is committed changes.
+    /// Puts an app into a slot: its files are stored, and nothing that is committed changes.
     ///
     /// # Errors
     /// The id is taken, or the store failed.
-    pub async fn stage(&self, request: StageRequest) -> Result<(), AppStoreError> {
-        let mut entries = Vec::with_capacity(request.files.len());
-        for file in &request.files {
-            let blob = self.inner.blobs.put(file.content.clone()).await?;
-            entries.push((file.path.clone(), blob, file.content.len() as u64));
-        }
-        self.blocking(move |inner| inner.stage(request, entries))
+    pub async fn fill(&self, request: StageRequest) -> Result<(), AppStoreError> {
+        let mut request = request;
+        let files = std::mem::replace(&mut request.files, NewFiles::Stored(Vec::new()));
+        let stored = match files {
+            NewFiles::Stored(stored) => stored,
+            NewFiles::Contents(files) => self.keep(files).await?,
+        };
+        self.blocking(move |inner| inner.fill(request, stored))
             .await?;
         self.durable().await
     }
 
-    /// Makes the staged version the current one; durable when it returns.
+    async fn keep(&self, files: Vec<AppFile>) -> Result<Vec<StoredFile>, AppStoreError> {
+        let mut stored = Vec::with_capacity(files.len());
+        for file in files {
+            let size = file.content.len() as u64;
+            let blob = self.inner.blobs.put(file.content).await?;
+            stored.push(StoredFile {
+                path: file.path,
+                blob,
+                size,
+            });
+        }
+        Ok(stored)
+    }
+
+    /// Makes what is in a slot the newest and current version; its label, durable when it returns.
     ///
     /// # Errors
-    /// Nothing is staged, or the store failed.
+    /// Nothing is in the slot, the label is not possible, or the store failed.
     pub async fn commit(
         &self,
         workspace: &str,
         app: &str,
+        slot: Slot,
         manifest: Fields,
         label: Option<String>,
-    ) -> Result<(), AppStoreError> {
+    ) -> Result<String, AppStoreError> {
         let key = key(workspace, app);
-        self.blocking(move |inner| inner.commit(&key, manifest, label))
+        let label = self
+            .blocking(move |inner| inner.commit(&key, slot, manifest, label))
             .await?;
-        self.durable().await
+        self.durable().await?;
+        Ok(label)
     }
 
-    /// Drops what is staged. An app that was never committed goes with it.
+    /// Drops what is in a slot. An app that was never committed goes with it.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn abandon(&self, workspace: &str, app: &str) -> Result<(), AppStoreError> {
+    pub async fn discard(
+        &self,
+        workspace: &str,
+        app: &str,
+        slot: Slot,
+    ) -> Result<(), AppStoreError> {
         let key = key(workspace, app);
-        self.blocking(move |inner| inner.abandon(&key)).await?;
+        self.blocking(move |inner| inner.discard(&key, slot))
+            .await?;
         self.durable().await
     }
 
@@ -246,12 +293,24 @@ impl AppStore {
     }
 
     /// Whether an app is switched off.
+    pub fn is_disabled(&self, workspace: &str, app: &str) -> bool {
+        self.inner.disabled.contains(&key(workspace, app))
+    }
+
+    /// Switches an app off or on; durable when it returns.
     ///
     /// # Errors
-    /// The store failed.
-    pub fn is_disabled(&self, workspace: &str, app: &str) -> Result<bool, AppStoreError> {
-        let ops = self.inner.ops.get(&key(workspace, app))?;
-        Ok(ops.is_some_and(|ops| ops.disabled))
+    /// There is no such app, or the store failed.
+    pub async fn set_disabled(
+        &self,
+        workspace: &str,
+        app: &str,
+        disabled: bool,
+    ) -> Result<(), AppStoreError> {
+        let (key, name) = (key(workspace, app), format!("{workspace}/{app}"));
+        self.blocking(move |inner| inner.set_disabled(&key, &name, disabled))
+            .await?;
+        self.durable().await
     }
 
     /// Removes files that no version refers to; returns how many. Young ones stay: an install

@@ -4,13 +4,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::Fields;
+use super::{AppStoreError, Fields};
 use crate::apps::files::AppFile;
 use crate::apps::manifest::Manifest;
 use crate::artifacts::BlobId;
 
 /// Committed versions that are kept; older ones go with the next commit.
 pub(super) const KEPT_VERSIONS: usize = 20;
+/// Longest label in bytes.
+const MAX_LABEL: usize = 128;
 /// Seconds for which an unreferenced file is left alone.
 pub(super) const YOUNG_S: f64 = 3600.0;
 /// Separates the parts of a key; no name holds it.
@@ -41,7 +43,19 @@ pub(super) fn unix(time: SystemTime) -> f64 {
 pub enum VersionSelector {
     Current,
     Stage,
+    /// What an install under way has stored and not committed yet.
+    Pending,
     Label(String),
+}
+
+/// Where something waits to be committed. Edits and installs have one place each, so that an
+/// overwriting install leaves staged edits alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// Edits, until somebody commits or discards them.
+    Stage,
+    /// An install that is being tried; forgotten at the next start of the server.
+    Pending,
 }
 
 /// One version of an app.
@@ -58,21 +72,59 @@ pub struct AppListing {
     pub manifest: Manifest,
 }
 
-/// An app to be staged.
+/// Files of an app to be stored.
+pub enum NewFiles {
+    Contents(Vec<AppFile>),
+    /// Files that the store holds already, for copies.
+    Stored(Vec<StoredFile>),
+}
+
+/// A file whose content is in the store.
+#[derive(Debug, Clone)]
+pub struct StoredFile {
+    pub path: String,
+    pub blob: BlobId,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// An app to be put into a slot.
 pub struct StageRequest {
     pub workspace: String,
     pub app: String,
     pub manifest: Fields,
-    pub files: Vec<AppFile>,
+    pub files: NewFiles,
     pub created_by: String,
     /// Replace an app of this id.
     pub overwrite: bool,
-    /// Forgotten at the next start unless it is committed.
-    pub trial: bool,
+    pub slot: Slot,
+    /// Alias of the collection it goes into, in the same workspace.
+    pub collection: String,
 }
 
+/// Collection that the apps of a workspace belong to.
+pub const COLLECTION: &str = "applications";
 /// Label by which the stage is addressed.
 pub(super) const STAGE: &str = "stage";
+/// Label by which an install under way is addressed.
+pub(super) const PENDING: &str = "pending";
+/// Kind of the records that are apps.
+pub(super) const APPLICATION: &str = "application";
+/// Kind of the records that hold others.
+pub(super) const KIND_COLLECTION: &str = "collection";
+
+/// A committed version, as listings show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionInfo {
+    pub label: String,
+    pub comment: Option<String>,
+    /// Seconds since 1970.
+    pub created_at: i64,
+    /// Started when no version is named.
+    pub current: bool,
+    /// Why the server took it out of use.
+    pub failed: Option<String>,
+}
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Version {
@@ -83,16 +135,22 @@ pub(super) struct Version {
     pub created_at: i64,
     /// Stable number of the version's files; positions in the list shift, this does not.
     pub dir: u32,
+    /// Why the server went back to an older version.
+    #[serde(default)]
+    pub failed: Option<String>,
+    /// A session of it ran for long enough to trust it.
+    #[serde(default)]
+    pub proven: bool,
 }
 
+/// Content of a slot: a manifest and a directory with all files.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Staging {
+pub(super) struct Draft {
     pub manifest: Fields,
     pub dir: u32,
-    #[serde(default)]
-    pub trial: bool,
 }
 
+/// One artifact: an app, or the collection that holds apps.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Artifact {
     /// UUIDv7.
@@ -101,13 +159,24 @@ pub(super) struct Artifact {
     pub alias: String,
     #[serde(rename = "type")]
     pub kind: String,
-    /// Alias of the collection in the same workspace.
-    pub parent: Option<String>,
+    /// UUID of the collection it belongs to.
+    #[serde(default)]
+    pub parent_id: Option<String>,
     /// Of the current version; null before the first commit.
     pub manifest: Option<Fields>,
-    pub staging: Option<Staging>,
+    #[serde(default)]
+    pub staging: Option<Draft>,
+    #[serde(default)]
+    pub pending: Option<Draft>,
+    /// Oldest first.
     pub versions: Vec<Version>,
+    /// Directory of the version that is started when none is named.
+    #[serde(default)]
+    pub current: Option<u32>,
     pub next_dir: u32,
+    /// Versions committed so far; labels count these.
+    #[serde(default)]
+    pub commits: u32,
     #[serde(default)]
     pub config: Fields,
     #[serde(default)]
@@ -137,38 +206,99 @@ pub(super) struct Ops {
 }
 
 impl Artifact {
+    pub fn is_app(&self) -> bool {
+        self.kind == APPLICATION
+    }
+
     pub fn is_committed(&self) -> bool {
         !self.versions.is_empty()
     }
 
-    /// The directory and manifest that a selector means.
-    pub fn select(&self, selector: &VersionSelector) -> Option<(String, u32)> {
-        match selector {
-            VersionSelector::Label(label) if label == STAGE => self.staged(),
-            VersionSelector::Stage => self.staged(),
-            VersionSelector::Label(label) => self
-                .versions
-                .iter()
-                .find(|version| version.version == *label)
-                .map(|version| (version.version.clone(), version.dir)),
-            VersionSelector::Current => self
-                .versions
-                .last()
-                .map(|version| (version.version.clone(), version.dir)),
+    /// An app that can be started and listed.
+    pub fn is_installed(&self) -> bool {
+        self.is_app() && self.is_committed()
+    }
+
+    pub fn slot(&mut self, slot: Slot) -> &mut Option<Draft> {
+        match slot {
+            Slot::Stage => &mut self.staging,
+            Slot::Pending => &mut self.pending,
         }
     }
 
-    fn staged(&self) -> Option<(String, u32)> {
-        let staging = self.staging.as_ref()?;
-        Some((STAGE.to_owned(), staging.dir))
+    /// The version that is started when none is named.
+    pub fn current(&self) -> Option<&Version> {
+        self.versions
+            .iter()
+            .find(|version| Some(version.dir) == self.current)
+            .or_else(|| self.versions.last())
     }
 
-    /// A label that no version has: `v` and its position, or the next free number.
-    pub fn free_label(&self) -> String {
-        let taken = |label: &str| self.versions.iter().any(|v| v.version == label);
-        (self.next_dir.saturating_sub(1)..)
-            .map(|number| format!("v{number}"))
-            .find(|label| !taken(label))
-            .unwrap_or_default()
+    /// Label and directory that a selector means.
+    pub fn select(&self, selector: &VersionSelector) -> Option<(String, u32)> {
+        let slot =
+            |draft: &Option<Draft>, label: &str| Some((label.to_owned(), draft.as_ref()?.dir));
+        let version = |version: &Version| (version.version.clone(), version.dir);
+        match selector {
+            VersionSelector::Stage => slot(&self.staging, STAGE),
+            VersionSelector::Pending => slot(&self.pending, PENDING),
+            VersionSelector::Label(label) => match label.as_str() {
+                STAGE => slot(&self.staging, STAGE),
+                PENDING => slot(&self.pending, PENDING),
+                label => self
+                    .versions
+                    .iter()
+                    .find(|v| v.version == label)
+                    .map(version),
+            },
+            VersionSelector::Current => self.current().map(version),
+        }
     }
+
+    /// The committed versions, oldest first.
+    pub fn version_infos(&self) -> Vec<VersionInfo> {
+        let current = self.current().map(|version| version.dir);
+        self.versions
+            .iter()
+            .map(|version| VersionInfo {
+                label: version.version.clone(),
+                comment: version.comment.clone(),
+                created_at: version.created_at,
+                current: Some(version.dir) == current,
+                failed: version.failed.clone(),
+            })
+            .collect()
+    }
+}
+
+/// Labels that mean something else, or could not stand in an address.
+pub(super) fn checked_label(label: String) -> Result<String, AppStoreError> {
+    let reserved = [STAGE, PENDING, "latest", "new", ""];
+    let odd = label.contains(['/', '@', '?', '#']) || label.contains(char::is_control);
+    if reserved.contains(&label.as_str()) || odd || label.len() > MAX_LABEL {
+        return Err(AppStoreError::BadLabel(label));
+    }
+    Ok(label)
+}
+
+/// The label of the next version: `v` and the number of commits before it, or the next number that
+/// is free.
+pub(super) fn next_label(versions: &[Version], commits: u32) -> String {
+    let mut number = commits;
+    loop {
+        let label = format!("v{number}");
+        if versions.iter().all(|version| version.version != label) {
+            return label;
+        }
+        number = number.saturating_add(1);
+    }
+}
+
+/// The version to go back to from `from`: the newest one before it that has not failed itself.
+pub(super) fn fallback(versions: &[Version], from: u32) -> Option<&Version> {
+    let at = versions.iter().position(|version| version.dir == from)?;
+    versions[..at]
+        .iter()
+        .rev()
+        .find(|version| version.failed.is_none())
 }

@@ -4,16 +4,20 @@ use std::collections::HashSet;
 
 use serde_json::{Value as Json, json};
 
-use super::model::{AppListing, AppVersion, Artifact, STAGE, VersionSelector, dir_key, file_key};
+use super::model::{
+    AppListing, AppVersion, Artifact, KIND_COLLECTION, PENDING, STAGE, StoredFile, VersionInfo,
+    VersionSelector, dir_key, file_key, key,
+};
 use super::{AppStoreError, Fields, Inner};
 use crate::apps::manifest::Manifest;
-use crate::artifacts::BlobId;
+use crate::artifacts::{BlobId, permissions};
+use crate::identity::UserInfo;
 
 impl Inner {
-    fn artifact(&self, at: &str, name: &str) -> Result<Artifact, AppStoreError> {
-        self.artifacts
-            .get(at)?
-            .ok_or_else(|| AppStoreError::NotFound(name.to_owned()))
+    /// The record of an app.
+    pub(super) fn app(&self, at: &str, name: &str) -> Result<Artifact, AppStoreError> {
+        let found = self.artifacts.get(at)?.filter(Artifact::is_app);
+        found.ok_or_else(|| AppStoreError::NotFound(name.to_owned()))
     }
 
     fn select(
@@ -26,7 +30,7 @@ impl Inner {
                 app: artifact.alias.clone(),
                 version: label.clone(),
             },
-            VersionSelector::Stage => AppStoreError::NotStaged,
+            VersionSelector::Stage | VersionSelector::Pending => AppStoreError::NotStaged,
             VersionSelector::Current => {
                 AppStoreError::NotFound(format!("{}/{}", artifact.workspace, artifact.alias))
             }
@@ -39,10 +43,13 @@ impl Inner {
         label: &str,
         dir: u32,
     ) -> Result<Fields, AppStoreError> {
-        if label == STAGE
-            && let Some(staging) = &artifact.staging
-        {
-            return Ok(staging.manifest.clone());
+        let draft = match label {
+            STAGE => &artifact.staging,
+            PENDING => &artifact.pending,
+            _ => &None,
+        };
+        if let Some(draft) = draft {
+            return Ok(draft.manifest.clone());
         }
         let stored = self.manifests.get(&dir_key(&artifact.id, dir))?;
         Ok(stored
@@ -54,7 +61,7 @@ impl Inner {
         let mut installed = Vec::new();
         for entry in self.artifacts.iter() {
             let (_, artifact) = entry?;
-            if artifact.is_committed() {
+            if artifact.is_installed() {
                 installed.push((artifact.workspace, artifact.alias));
             }
         }
@@ -65,10 +72,25 @@ impl Inner {
         let found = self.artifacts.scan_prefix(prefix)?;
         Ok(found
             .into_iter()
-            .filter(|(_, artifact)| artifact.is_committed())
+            .filter(|(_, artifact)| artifact.is_installed())
             .map(|(_, artifact)| AppListing {
                 manifest: Manifest::from(artifact.manifest.unwrap_or_default()),
                 alias: artifact.alias,
+            })
+            .collect())
+    }
+
+    /// The apps that are staged and were never committed.
+    pub(super) fn list_staged(&self, prefix: &str) -> Result<Vec<AppListing>, AppStoreError> {
+        let found = self.artifacts.scan_prefix(prefix)?;
+        Ok(found
+            .into_iter()
+            .filter(|(_, artifact)| artifact.is_app() && !artifact.is_committed())
+            .filter_map(|(_, artifact)| {
+                Some(AppListing {
+                    manifest: Manifest::from(artifact.staging?.manifest),
+                    alias: artifact.alias,
+                })
             })
             .collect())
     }
@@ -77,7 +99,75 @@ impl Inner {
         Ok(self
             .artifacts
             .get(at)?
-            .is_some_and(|found| found.is_committed()))
+            .is_some_and(|found| found.is_installed()))
+    }
+
+    /// Whether anything holds this id: an app, its stage, or a collection.
+    pub(super) fn is_taken(&self, at: &str) -> Result<bool, AppStoreError> {
+        let slots = |found: Artifact| found.is_committed() || found.staging.is_some();
+        Ok(self.artifacts.get(at)?.is_some_and(slots))
+    }
+
+    pub(super) fn versions(&self, at: &str, name: &str) -> Result<Vec<VersionInfo>, AppStoreError> {
+        Ok(self.app(at, name)?.version_infos())
+    }
+
+    /// Whether a version has run well for a while; unknown ones have.
+    pub(super) fn is_proven(&self, at: &str, label: &str) -> Result<bool, AppStoreError> {
+        let found = self.artifacts.get(at)?;
+        let version = found
+            .iter()
+            .flat_map(|artifact| &artifact.versions)
+            .find(|version| version.version == label);
+        Ok(version.is_none_or(|version| version.proven))
+    }
+
+    /// Whether the permissions of an app, and of the collection it is in, let somebody carry out an
+    /// operation. Both must: a grant on a child does not open a closed collection.
+    pub(super) fn grants(
+        &self,
+        at: &str,
+        user: &UserInfo,
+        operation: &str,
+    ) -> Result<bool, AppStoreError> {
+        let Some(artifact) = self.artifacts.get(at)? else {
+            return Ok(false);
+        };
+        if artifact.kind == KIND_COLLECTION {
+            return Ok(allows(&artifact, user, operation));
+        }
+        let parent = self.parent(&artifact)?;
+        Ok(parent.is_some_and(|parent| allows(&parent, user, operation)))
+    }
+
+    fn parent(&self, artifact: &Artifact) -> Result<Option<Artifact>, AppStoreError> {
+        let Some(id) = &artifact.parent_id else {
+            return Ok(None);
+        };
+        let all = self.artifacts.scan_prefix(&key(&artifact.workspace, ""))?;
+        let mut all = all.into_iter().map(|(_, artifact)| artifact);
+        Ok(all.find(|other| other.kind == KIND_COLLECTION && other.id == *id))
+    }
+
+    /// The files of one version, for a copy.
+    pub(super) fn stored_files(
+        &self,
+        at: &str,
+        name: &str,
+        selector: &VersionSelector,
+    ) -> Result<Vec<StoredFile>, AppStoreError> {
+        let artifact = self.app(at, name)?;
+        let (_, dir) = self.select(&artifact, selector)?;
+        let prefix = file_key(&artifact.id, dir, "");
+        let found = self.files.scan_prefix(&prefix)?;
+        Ok(found
+            .into_iter()
+            .map(|(key, entry)| StoredFile {
+                path: key[prefix.len()..].to_owned(),
+                blob: entry.blob,
+                size: entry.size,
+            })
+            .collect())
     }
 
     pub(super) fn version(
@@ -86,7 +176,7 @@ impl Inner {
         name: &str,
         selector: &VersionSelector,
     ) -> Result<AppVersion, AppStoreError> {
-        let artifact = self.artifact(at, name)?;
+        let artifact = self.app(at, name)?;
         let (label, dir) = self.select(&artifact, selector)?;
         let manifest = Manifest::from(self.manifest_of(&artifact, &label, dir)?);
         Ok(AppVersion { label, manifest })
@@ -99,11 +189,13 @@ impl Inner {
         label: &str,
         path: &str,
     ) -> Result<BlobId, AppStoreError> {
-        let artifact = self.artifact(at, name)?;
+        let artifact = self.app(at, name)?;
         let selector = VersionSelector::Label(label.to_owned());
-        // A session of a trial goes on after its stage became a version.
+        // A session of a draft goes on after the draft became a version.
         let (_, dir) = match self.select(&artifact, &selector) {
-            Err(_) if label == STAGE => self.select(&artifact, &VersionSelector::Current)?,
+            Err(_) if matches!(label, STAGE | PENDING) => {
+                self.select(&artifact, &VersionSelector::Current)?
+            }
             found => found?,
         };
         let entry = self.files.get(&file_key(&artifact.id, dir, path))?;
@@ -118,7 +210,7 @@ impl Inner {
         name: &str,
         selector: &VersionSelector,
     ) -> Result<Vec<(String, u64, f64)>, AppStoreError> {
-        let artifact = self.artifact(at, name)?;
+        let artifact = self.app(at, name)?;
         let (_, dir) = self.select(&artifact, selector)?;
         let prefix = file_key(&artifact.id, dir, "");
         let found = self.files.scan_prefix(&prefix)?;
@@ -134,7 +226,7 @@ impl Inner {
         name: &str,
         selector: &VersionSelector,
     ) -> Result<Json, AppStoreError> {
-        let artifact = self.artifact(at, name)?;
+        let artifact = self.app(at, name)?;
         let (label, dir) = self.select(&artifact, selector)?;
         let manifest = self.manifest_of(&artifact, &label, dir)?;
         let versions: Vec<Json> = artifact
@@ -148,15 +240,20 @@ impl Inner {
                 })
             })
             .collect();
+        let staging = match label.as_str() {
+            STAGE => Some(self.staged_entries(&artifact, dir)?),
+            _ => None,
+        };
         let workspace = &artifact.workspace;
-        Ok(json!({
+        let parent = self.parent(&artifact)?;
+        let granted = artifact.config.get("permissions").and_then(Json::as_object);
+        let mut record = json!({
             "id": format!("{workspace}/{}", artifact.alias),
             "type": artifact.kind,
             "workspace": workspace,
-            "parent_id": artifact.parent.as_ref().map(|parent| format!("{workspace}/{parent}")),
+            "parent_id": parent.map(|parent| format!("{workspace}/{}", parent.alias)),
             "alias": artifact.alias,
-            "manifest": manifest,
-            "staging": artifact.staging.is_some().then(|| json!([{ "_intent": "new_version" }])),
+            "staging": staging,
             "download_count": artifact.download_count,
             "view_count": artifact.view_count,
             "file_count": artifact.file_count,
@@ -166,8 +263,29 @@ impl Inner {
             "versions": versions,
             "config": artifact.config,
             "_id": artifact.id,
-            "_permissions": artifact.config.get("permissions"),
-        }))
+            "_permissions": granted.map(permissions::expanded),
+            // Beyond the reference: which version this is, and which is started.
+            "version": label,
+            "current_version": artifact.current().map(|version| &version.version),
+        });
+        for field in ["name", "description", "entry_point", "services"] {
+            record[field] = manifest.get(field).cloned().unwrap_or_default();
+        }
+        record["manifest"] = Json::Object(manifest);
+        Ok(record)
+    }
+
+    /// The stage as clients see it: its files, and what a commit will do (artifacts.md 3).
+    fn staged_entries(&self, artifact: &Artifact, dir: u32) -> Result<Vec<Json>, AppStoreError> {
+        let prefix = file_key(&artifact.id, dir, "");
+        let mut entries: Vec<Json> = self
+            .files
+            .keys(&prefix)?
+            .iter()
+            .map(|key| json!({ "path": key[prefix.len()..] }))
+            .collect();
+        entries.push(json!({ "_intent": "new_version" }));
+        Ok(entries)
     }
 
     pub(super) fn used_blobs(&self) -> Result<HashSet<BlobId>, AppStoreError> {
@@ -177,4 +295,9 @@ impl Inner {
         }
         Ok(used)
     }
+}
+
+fn allows(artifact: &Artifact, user: &UserInfo, operation: &str) -> bool {
+    let granted = artifact.config.get("permissions").and_then(Json::as_object);
+    granted.is_some_and(|granted| permissions::grants(granted, user, operation))
 }

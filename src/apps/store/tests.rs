@@ -41,19 +41,29 @@ fn request(app: &str, content: &str, overwrite: bool) -> StageRequest {
         workspace: "ws".into(),
         app: app.into(),
         manifest: fields(content),
-        files: vec![AppFile {
+        files: NewFiles::Contents(vec![AppFile {
             path: "main.js".into(),
             content: Bytes::copy_from_slice(content.as_bytes()),
-        }],
+        }]),
         created_by: "ann".into(),
         overwrite,
-        trial: true,
+        slot: Slot::Pending,
+        collection: COLLECTION.into(),
+    }
+}
+
+fn staged(app: &str, content: &str) -> StageRequest {
+    StageRequest {
+        slot: Slot::Stage,
+        ..request(app, content, true)
     }
 }
 
 async fn install(apps: &AppStore, app: &str, content: &str) {
-    apps.stage(request(app, content, true)).await.unwrap();
-    apps.commit("ws", app, fields(content), None).await.unwrap();
+    apps.fill(request(app, content, true)).await.unwrap();
+    apps.commit("ws", app, Slot::Pending, fields(content), None)
+        .await
+        .unwrap();
 }
 
 async fn content(apps: &AppStore, app: &str, label: &str) -> Result<Bytes, AppStoreError> {
@@ -63,11 +73,11 @@ async fn content(apps: &AppStore, app: &str, label: &str) -> Result<Bytes, AppSt
 #[tokio::test]
 async fn a_stage_is_visible_to_nobody_until_it_is_committed() {
     let it = fixture();
-    it.apps.stage(request("calc", "one", false)).await.unwrap();
+    it.apps.fill(request("calc", "one", false)).await.unwrap();
     assert!(it.apps.list("ws").await.unwrap().is_empty());
-    assert_eq!(content(&it.apps, "calc", "stage").await.unwrap(), "one");
+    assert_eq!(content(&it.apps, "calc", "pending").await.unwrap(), "one");
     it.apps
-        .commit("ws", "calc", fields("one"), None)
+        .commit("ws", "calc", Slot::Pending, fields("one"), None)
         .await
         .unwrap();
     assert_eq!(it.apps.list("ws").await.unwrap()[0].alias, "calc");
@@ -79,10 +89,10 @@ async fn a_stage_is_visible_to_nobody_until_it_is_committed() {
 async fn a_failed_overwrite_leaves_the_old_version() {
     let it = fixture();
     install(&it.apps, "calc", "one").await;
-    let taken = it.apps.stage(request("calc", "two", false)).await;
+    let taken = it.apps.fill(request("calc", "two", false)).await;
     assert!(matches!(taken, Err(AppStoreError::Exists(_))));
-    it.apps.stage(request("calc", "two", true)).await.unwrap();
-    it.apps.abandon("ws", "calc").await.unwrap();
+    it.apps.fill(request("calc", "two", true)).await.unwrap();
+    it.apps.discard("ws", "calc", Slot::Pending).await.unwrap();
     assert_eq!(content(&it.apps, "calc", "v0").await.unwrap(), "one");
     let current = it
         .apps
@@ -120,9 +130,15 @@ async fn versions_follow_each_other_and_stay_readable() {
 async fn a_label_used_again_replaces_its_version() {
     let it = fixture();
     for content in ["one", "two"] {
-        it.apps.stage(request("calc", content, true)).await.unwrap();
+        it.apps.fill(request("calc", content, true)).await.unwrap();
         it.apps
-            .commit("ws", "calc", fields(content), Some("1.0".into()))
+            .commit(
+                "ws",
+                "calc",
+                Slot::Pending,
+                fields(content),
+                Some("1.0".into()),
+            )
             .await
             .unwrap();
     }
@@ -139,7 +155,7 @@ async fn a_label_used_again_replaces_its_version() {
 async fn uninstalling_drops_the_stage_first() {
     let it = fixture();
     install(&it.apps, "calc", "one").await;
-    it.apps.stage(request("calc", "two", true)).await.unwrap();
+    it.apps.fill(staged("calc", "two")).await.unwrap();
     assert!(!it.apps.uninstall("ws", "calc").await.unwrap());
     assert!(it.apps.exists("ws", "calc").await.unwrap());
     assert!(it.apps.uninstall("ws", "calc").await.unwrap());
@@ -156,18 +172,18 @@ async fn unfinished_installs_are_forgotten_when_the_store_opens() {
     {
         let apps = open(&dir);
         install(&apps, "old", "one").await;
-        apps.stage(request("old", "two", true)).await.unwrap();
-        apps.stage(request("new", "one", false)).await.unwrap();
+        apps.fill(request("old", "two", true)).await.unwrap();
+        apps.fill(request("new", "one", false)).await.unwrap();
     }
     let apps = open(&dir);
     assert_eq!(
         apps.installed().await.unwrap(),
         [("ws".to_owned(), "old".to_owned())]
     );
-    let stage = apps.version("ws", "old", &VersionSelector::Stage).await;
-    assert!(matches!(stage, Err(AppStoreError::NotStaged)));
+    let pending = apps.version("ws", "old", &VersionSelector::Pending).await;
+    assert!(matches!(pending, Err(AppStoreError::NotStaged)));
     assert_eq!(content(&apps, "old", "v0").await.unwrap(), "one");
-    apps.stage(request("new", "again", false)).await.unwrap();
+    apps.fill(request("new", "again", false)).await.unwrap();
 }
 
 #[tokio::test]
