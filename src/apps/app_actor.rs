@@ -95,7 +95,8 @@ impl AppActor {
         order: SessionOrder,
         ctx: &mut Context<Self>,
     ) -> Result<Arc<SessionEntry>, ServiceError> {
-        let entry = SessionEntry::new(order, self.host.clock.unix());
+        let journal = self.host.journal.clone();
+        let entry = SessionEntry::new(order, journal, self.host.clock.unix());
         self.host.sessions.add(entry.clone());
         let policy = if entry.order.manifest.daemon() {
             OnExhausted::KeepTrying
@@ -132,6 +133,8 @@ impl AppActor {
                 if reason.is_fault() && !entry.state().is_final() {
                     entry.advance(SessionEvent::Crashed, now, Some(&reason.to_string()));
                 }
+                let cause = reason.to_string();
+                self.host.judge_version(&entry, entry.ran_for(now), &cause);
             }
             ChildEvent::Restarting {
                 after, restarts, ..
@@ -152,6 +155,10 @@ impl AppActor {
         entry.settle(Err(ServiceError::runtime(cause)));
         self.host.sessions.end(&entry.id());
         self.children.remove(&entry.id());
+        // Whoever stops a daemon on purpose says so first.
+        if entry.order.manifest.daemon() && !entry.order.trial {
+            self.host.revive_daemon(&self.workspace, &self.app);
+        }
     }
 }
 
@@ -205,7 +212,7 @@ impl Handler<StartSession> for AppActor {
             None => self.begin(*start.order, ctx),
         };
         // Asked for here: a quick end must not come before the question.
-        let settled = entry.map(|entry| entry.settled());
+        let settled = entry.and_then(|entry| entry.settled());
         Box::pin(async move {
             settled?
                 .await

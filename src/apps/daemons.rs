@@ -2,6 +2,7 @@
 //! worker (server-apps.md 3.8).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dashmap::DashSet;
@@ -31,6 +32,8 @@ type AppKey = (String, String);
 pub(super) struct Daemons {
     wanted: DashSet<AppKey>,
     reviving: DashSet<AppKey>,
+    /// The server is stopping.
+    resting: AtomicBool,
 }
 
 impl Daemons {
@@ -43,8 +46,13 @@ impl Daemons {
         self.wanted.remove(&(workspace.to_owned(), app.to_owned()));
     }
 
+    /// The server stops: what ends now stays down.
+    pub fn rest(&self) {
+        self.resting.store(true, Ordering::Relaxed);
+    }
+
     fn is_wanted(&self, key: &AppKey) -> bool {
-        self.wanted.contains(key)
+        self.wanted.contains(key) && !self.resting.load(Ordering::Relaxed)
     }
 
     /// The wanted ones that a worker in `workspace` may serve.
@@ -89,29 +97,39 @@ impl Host {
             return;
         }
         spawn_detached("daemon", async move {
-            host.keep_trying(&key).await;
-            host.daemons.reviving.remove(&key);
+            loop {
+                let settled = host.keep_trying(&key).await;
+                host.daemons.reviving.remove(&key);
+                // What ended while this looked at it was not taken up by anybody.
+                let left_out = host.daemons.is_wanted(&key) && !host.runs(&key.0, &key.1);
+                if !settled || !left_out || !host.daemons.reviving.insert(key.clone()) {
+                    return;
+                }
+            }
         });
     }
 
-    async fn keep_trying(&self, key: &AppKey) {
+    /// Starts a daemon, with pauses after failures; false when that was given up.
+    async fn keep_trying(&self, key: &AppKey) -> bool {
         let (workspace, app) = (key.0.as_str(), key.1.as_str());
         let mut waits = RETRY_AFTER.iter();
         while self.daemons.is_wanted(key) && !self.runs(workspace, app) {
             let error = match self.start_daemon(workspace, app).await {
-                Ok(()) => return,
+                Ok(()) => return true,
                 Err(error) => error,
             };
             if error.message.contains("No server app worker found") {
                 // It is tried again when a worker registers.
-                return tracing::warn!(workspace, app, %error, "a daemon waits for a worker");
+                tracing::warn!(workspace, app, %error, "a daemon waits for a worker");
+                return false;
             }
             tracing::error!(workspace, app, %error, "a daemon did not start");
             let Some(wait) = waits.next() else {
-                return;
+                return false;
             };
             self.clock.sleep(*wait).await;
         }
+        true
     }
 
     /// Whether a session of the app lives that is not a trial.

@@ -131,6 +131,27 @@ pub fn normalise_files(files: &Value) -> Result<Vec<AppFile>, FileError> {
     Ok(order)
 }
 
+/// The file that an edit puts in: text, bytes, or a dict or list as JSON, unless a format says
+/// otherwise.
+pub fn edited_file(
+    path: &str,
+    format: Option<&str>,
+    content: &Value,
+) -> Result<AppFile, FileError> {
+    let format = match format {
+        Some(name) => FileFormat::parse(name, path)?,
+        None => implied_format(content),
+    };
+    make_file(path, format, content.into())
+}
+
+fn implied_format(content: &Value) -> FileFormat {
+    match content {
+        Value::Map(_) | Value::Array(_) => FileFormat::Json,
+        _ => FileFormat::Text,
+    }
+}
+
 fn normalise_file(entry: &Value) -> Result<AppFile, FileError> {
     if entry.as_map().is_none() {
         return Err(FileError::NotAList(entry.type_name()));
@@ -140,11 +161,8 @@ fn normalise_file(entry: &Value) -> Result<AppFile, FileError> {
     let path = named("path").or_else(|| named("name"));
     let path = path.ok_or_else(|| FileError::Nameless(shortened(entry)))?;
     let content = entry.get("content").unwrap_or(&Value::Nil);
-    let implied = match content {
-        Value::Map(_) | Value::Array(_) => FileFormat::Json,
-        _ => FileFormat::Text,
-    };
-    let format = FileFormat::choose(text("format"), text("type"), path)?.unwrap_or(implied);
+    let format = FileFormat::choose(text("format"), text("type"), path)?
+        .unwrap_or_else(|| implied_format(content));
     make_file(path, format, content.into())
 }
 

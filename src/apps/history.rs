@@ -23,6 +23,15 @@ pub struct HistoryEntry {
     pub cause: Option<String>,
 }
 
+/// A line of a session's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// `console`, `error`, `stdout` and so on.
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub content: String,
+}
+
 /// The record of one session.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SessionHistory {
@@ -34,7 +43,7 @@ pub struct SessionHistory {
     pub last_error: Option<String>,
     /// The last lines of its log at the latest crash or end.
     #[serde(default)]
-    pub last_logs: VecDeque<String>,
+    pub last_logs: VecDeque<LogLine>,
 }
 
 impl SessionHistory {
@@ -60,15 +69,39 @@ impl SessionHistory {
     }
 
     /// Replaces the kept log lines by the last of these.
-    pub fn keep_logs<'a>(&mut self, lines: impl IntoIterator<Item = &'a str>) {
+    pub fn keep_logs(&mut self, lines: impl IntoIterator<Item = LogLine>) {
         self.last_logs.clear();
-        for line in lines {
+        for mut line in lines {
             if self.last_logs.len() >= MAX_LINES {
                 self.last_logs.pop_front();
             }
-            let end = line.floor_char_boundary(MAX_LINE);
-            self.last_logs.push_back(line[..end].to_owned());
+            let end = line.content.floor_char_boundary(MAX_LINE);
+            line.content.truncate(end);
+            self.last_logs.push_back(line);
         }
+    }
+
+    /// The crashes that are remembered, oldest first.
+    pub fn crashes(&self) -> impl Iterator<Item = &HistoryEntry> {
+        let crashed = |entry: &&HistoryEntry| entry.state == SessionState::Crashed;
+        self.entries.iter().filter(crashed)
+    }
+
+    /// How long the latest life ran, in seconds, up to its end or to `now`.
+    pub fn ran_for(&self, now: f64) -> f64 {
+        let usable = |state| matches!(state, SessionState::Running | SessionState::Disconnected);
+        let mut until = now;
+        let mut began = None;
+        for entry in self.entries.iter().rev() {
+            if usable(entry.state) {
+                began = Some(entry.at);
+            } else if began.is_some() {
+                break;
+            } else {
+                until = entry.at;
+            }
+        }
+        began.map_or(0.0, |began| until - began)
     }
 
     pub fn state(&self) -> Option<SessionState> {
@@ -110,6 +143,30 @@ mod tests {
     }
 
     #[test]
+    fn a_life_is_measured_from_where_it_began_to_run() {
+        let mut history = SessionHistory::default();
+        history.record(SessionState::Selecting, 0.0, None);
+        assert_eq!(history.ran_for(9.0), 0.0);
+        for (state, at) in [
+            (SessionState::Running, 5.0),
+            (SessionState::Crashed, 20.0),
+            (SessionState::Restarting, 21.0),
+        ] {
+            history.record(state, at, None);
+        }
+        assert_eq!(history.ran_for(100.0), 15.0);
+        for (state, at) in [
+            (SessionState::Running, 30.0),
+            (SessionState::Disconnected, 40.0),
+            (SessionState::Running, 41.0),
+        ] {
+            history.record(state, at, None);
+        }
+        assert_eq!(history.ran_for(100.0), 70.0);
+        assert_eq!(history.crashes().count(), 1);
+    }
+
+    #[test]
     fn a_long_life_is_cut_in_the_middle() {
         let mut history = SessionHistory::default();
         for number in 0..1000 {
@@ -125,12 +182,15 @@ mod tests {
     #[test]
     fn only_the_end_of_the_log_is_kept() {
         let mut history = SessionHistory::default();
-        let lines: Vec<String> = (0..120).map(|n| format!("line {n}")).collect();
-        history.keep_logs(lines.iter().map(String::as_str));
+        let line = |content: String| LogLine {
+            kind: "console".to_owned(),
+            content,
+        };
+        history.keep_logs((0..120).map(|n| line(format!("line {n}"))));
         assert_eq!(history.last_logs.len(), MAX_LINES);
-        assert_eq!(history.last_logs.back().unwrap(), "line 119");
-        history.keep_logs([&*"é".repeat(3000)]);
+        assert_eq!(history.last_logs.back().unwrap().content, "line 119");
+        history.keep_logs([line("é".repeat(3000))]);
         assert_eq!(history.last_logs.len(), 1);
-        assert_eq!(history.last_logs[0].len(), MAX_LINE);
+        assert_eq!(history.last_logs[0].content.len(), MAX_LINE);
     }
 }

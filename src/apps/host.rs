@@ -11,11 +11,14 @@ use super::app_actor::{AppActor, EndSessions};
 use super::daemons::Daemons;
 use super::download::Downloader;
 use super::ids::{AppRef, WorkerId, is_session_client};
+use super::lazy_limit::LazyLimit;
 use super::pages::PageGrants;
 use super::selection::{
     Pick, SelectionError, SelectionMode, WorkerCandidate, candidates, many_workers, named,
 };
-use super::session::{ClientBack, ClientGone, SeeService, SessionTable, WorkerGone};
+use super::session::{
+    ClientBack, ClientGone, SeeService, SessionJournal, SessionTable, WorkerGone,
+};
 use super::store::AppStore;
 use super::workspace_actor::{AddWorker, EnsureApp, RemoveApp, RemoveWorker, WorkspaceActor};
 use super::workspaces_actor::{EnsureWorkspace, RemoveWorkspace, WorkspacesActor};
@@ -36,12 +39,15 @@ pub struct Host {
     pub clock: SharedClock,
     pub workers: Arc<WorkerTable>,
     pub sessions: SessionTable,
+    /// The sessions that ended.
+    pub journal: SessionJournal,
     pub pages: PageGrants,
     /// How workers on this machine reach the server.
     pub local_url: String,
     pub workspaces: AddrSlot<WorkspacesActor>,
     pub(super) installs: super::install::InstallLocks,
     pub(super) daemons: Daemons,
+    pub(super) lazy_limit: LazyLimit,
     pub(super) downloads: Downloader,
     own: Weak<Host>,
 }
@@ -55,6 +61,7 @@ impl Host {
     pub fn new(
         directory: Arc<Directory>,
         store: Arc<AppStore>,
+        journal: SessionJournal,
         clock: SharedClock,
         local_url: String,
     ) -> Arc<Self> {
@@ -64,11 +71,13 @@ impl Host {
             clock,
             workers: Arc::default(),
             sessions: SessionTable::default(),
+            journal,
             pages: PageGrants::default(),
             local_url,
             workspaces: AddrSlot::new(),
             installs: super::install::InstallLocks::default(),
             daemons: Daemons::default(),
+            lazy_limit: LazyLimit::default(),
             downloads: Downloader::default(),
             own: own.clone(),
         })
@@ -122,6 +131,7 @@ impl Host {
         app: &str,
         cause: &'static str,
     ) -> Result<(), ServiceError> {
+        self.lazy_limit.clear(workspace, app);
         self.end_sessions(workspace, app, None, cause).await?;
         self.revive_daemon(workspace, app);
         Ok(())
@@ -144,6 +154,7 @@ impl Host {
         let Ok(host) = self.shared() else {
             return;
         };
+        self.journal.start();
         spawn_detached("resume", async move {
             let installed = match host.store.installed().await {
                 Ok(installed) => installed,
@@ -355,6 +366,9 @@ impl AppHost for Host {
             host.workspaces.do_send(RemoveWorkspace(workspace.clone()));
             if let Err(error) = host.store.remove_workspace(&workspace).await {
                 tracing::error!(workspace, %error, "apps of a deleted workspace stay in the store");
+            }
+            if let Err(error) = host.journal.forget_workspace(&workspace).await {
+                tracing::error!(workspace, %error, "sessions of a deleted workspace stay stored");
             }
         });
     }

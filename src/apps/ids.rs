@@ -10,9 +10,8 @@ use rand::seq::IndexedRandom;
 use crate::identity::readable_id;
 
 use super::words::{ADVERBS, VERBS};
+use crate::router::SESSION_PREFIX;
 
-/// Prefix of the client id of every running app; other rooms recognise app clients by it.
-pub const SESSION_PREFIX: &str = "_rapp_";
 /// Suffix that switches load counting on for a client.
 pub const LOAD_SUFFIX: &str = "__rlb";
 /// Longest accepted app id. Ids become keys, URL segments and folder names.

@@ -5,9 +5,11 @@
 //! `selection`, `startup`.
 
 mod app_actor;
+pub mod autoscaling;
 mod controller;
 mod copying;
 mod daemons;
+mod deploy;
 mod download;
 mod editing;
 pub mod files;
@@ -16,6 +18,7 @@ mod host;
 pub mod ids;
 pub mod imjoy;
 mod install;
+mod lazy_limit;
 pub mod lifecycle;
 pub mod manifest;
 mod pages;

@@ -11,6 +11,7 @@ use super::startup::{StartupConfig, StartupError, WaitSetting};
 use super::store::{AppVersion, VersionSelector};
 use crate::identity::{Level, UserInfo};
 use crate::peer::{CallContext, Callback, ErrorClass, ServiceError};
+use crate::supervision::spawn_detached;
 use crate::wire::Map;
 
 /// What a caller may say about a start.
@@ -56,17 +57,53 @@ impl Host {
         let (workspace, app) = (request.workspace.clone(), request.app.clone());
         let order = self.order(request, found, caller).await?;
         let sharing = sharing(&order);
-        if order.manifest.daemon() && !order.trial {
-            self.daemons.want(&workspace, &app);
-        }
+        let (daemon, trial) = (order.manifest.daemon(), order.trial);
+        let silent = order.manifest.services().is_empty();
+        let version = order.version.clone();
         let slot = self.app(&workspace, &app).await?;
         let started = slot.send(StartSession {
             order: Box::new(order),
             sharing,
         });
-        started
+        let record = started
             .await
-            .unwrap_or_else(|_| Err(ServiceError::runtime("the app's supervisor is restarting")))
+            .unwrap_or_else(|_| Err(ServiceError::runtime("the app's supervisor is restarting")))?;
+        if trial {
+            return Ok(record);
+        }
+        if daemon {
+            self.daemons.want(&workspace, &app);
+        }
+        if silent {
+            self.note_services(&workspace, &app, &version, &record);
+        }
+        Ok(record)
+    }
+
+    /// Writes the services of a start into a manifest that has none, so that they are found when
+    /// the app does not run; in the background.
+    fn note_services(&self, workspace: &str, app: &str, version: &str, record: &Map) {
+        let services = manifest_services(record);
+        let Ok(host) = self.shared() else {
+            return;
+        };
+        if services.is_empty() {
+            return;
+        }
+        let (workspace, app) = (workspace.to_owned(), app.to_owned());
+        let version = version.to_owned();
+        spawn_detached("note services", async move {
+            let note = move |fields: &mut serde_json::Map<String, serde_json::Value>| {
+                let mut manifest = Manifest::from(std::mem::take(fields));
+                let changed = manifest.services().is_empty() && manifest.set_services(services);
+                *fields = manifest.into_fields();
+                changed
+            };
+            let noted = host.store.note_services(&workspace, &app, &version, note);
+            if let Err(error) = noted.await {
+                tracing::error!(workspace, app, %error, "the services of an app are not noted");
+            }
+        });
     }
 
     async fn order(
@@ -185,8 +222,20 @@ impl Host {
             progress: no_progress(),
             trial: false,
         };
-        let record = self.start(request, caller).await?;
-        record
+        if !self.lazy_limit.allows(workspace, app, self.clock.now()) {
+            return Err(ServiceError::new(
+                ErrorClass::Busy,
+                format!("App {app} failed to start again and again, try later"),
+            ));
+        }
+        let started = self.start(request, caller).await;
+        if started
+            .as_ref()
+            .is_err_and(|error| error.class != ErrorClass::Busy)
+        {
+            self.lazy_limit.failed(workspace, app, self.clock.now());
+        }
+        started?
             .get_str("id")
             .map(str::to_owned)
             .ok_or_else(|| ServiceError::runtime("the session has no id"))

@@ -108,6 +108,7 @@ impl Handler<Stop> for WorkspacesActor {
     type Result = ();
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        self.host.daemons.rest();
         self.shut_down(ExitReason::Shutdown, ctx);
     }
 }

@@ -1,6 +1,7 @@
 //! Failures as HTTP answers: statuses and bodies of http.md 1.2 and 1.3.
 
 use actix_web::http::StatusCode;
+use actix_web::http::header::RETRY_AFTER;
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde_json::json;
 use thiserror::Error;
@@ -54,6 +55,7 @@ fn status_of_class(error: &ServiceError) -> StatusCode {
         ErrorClass::Value | ErrorClass::Type | ErrorClass::Assertion => StatusCode::BAD_REQUEST,
         ErrorClass::FileExists => StatusCode::CONFLICT,
         ErrorClass::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        ErrorClass::Busy => StatusCode::SERVICE_UNAVAILABLE,
         _ => status_of_text(&error.to_string()),
     }
 }
@@ -81,7 +83,11 @@ impl ResponseError for HttpError {
             HttpError::Unauthorized(text) => json!({ "detail": text }),
             other => json!({ "success": false, "detail": other.to_string() }),
         };
-        HttpResponse::build(status).json(body)
+        let mut answer = HttpResponse::build(status);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            answer.insert_header((RETRY_AFTER, "1"));
+        }
+        answer.json(body)
     }
 }
 

@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use super::{Browser, Node, NodeActor, NodeError};
+use crate::apps::session::SessionJournal;
 use crate::apps::store::AppStore;
 use crate::apps::{Controller, Host, WorkspacesActor};
 use crate::artifacts::FolderBlobs;
@@ -86,9 +87,11 @@ fn build_apps(
     let data = &config.server.data_dir;
     let blobs = Arc::new(FolderBlobs::open(&data.join("blobs"))?);
     let apps = Arc::new(AppStore::open(store.clone(), blobs, clock.clone())?);
+    let journal = SessionJournal::open(store, clock)?;
     let host = Host::new(
         directory.clone(),
         apps,
+        journal,
         clock.clone(),
         config.server.local_url(),
     );
@@ -229,10 +232,10 @@ fn child_specs(node: &Arc<Node>) -> ChildSpecs {
     specs
 }
 
-/// Stops the tree in order, at most within the given time.
-pub(super) async fn stop_tree(root: &actix::Addr<NodeActor>, within: Duration) {
-    let stopped = root.send(super::stop(within));
-    if tokio::time::timeout(within, stopped).await.is_err() {
+/// Stops the tree in order, and waits until it is gone, at most for the given time.
+pub(super) async fn stop_tree(tree: &mut Tree, within: Duration) {
+    tree.addr.do_send(super::stop(within));
+    if tokio::time::timeout(within, &mut tree.exit).await.is_err() {
         tracing::warn!("the supervision tree did not stop in time");
     }
 }

@@ -100,7 +100,7 @@ impl Node {
 pub async fn serve(config: Config) -> Result<(), NodeError> {
     files::raise_limit();
     let node = boot::build(config)?;
-    let tree = boot::start_tree(&node);
+    let mut tree = boot::start_tree(&node);
     let server = http::listen(node.clone())?;
     let handle = server.handle();
     let serving = actix_web::rt::spawn(server);
@@ -112,14 +112,19 @@ pub async fn serve(config: Config) -> Result<(), NodeError> {
 
     let failed = tokio::select! {
         () = signals::asked_to_stop() => None,
-        reason = tree.exit => Some(reason.to_string()),
+        reason = &mut tree.exit => Some(reason.to_string()),
     };
     tracing::info!("stopping");
     signals::exit_on_second();
     node.ready.store(false, Ordering::Release);
     // Sessions first: their clients are connected through the gateway.
     if failed.is_none() {
-        boot::stop_tree(&tree.addr, STOP_WITHIN).await;
+        boot::stop_tree(&mut tree, STOP_WITHIN).await;
+    }
+    if let Some(apps) = &node.apps
+        && let Err(error) = apps.journal.flush().await
+    {
+        tracing::error!(%error, "the last states of sessions are not written");
     }
     node.gateway.drain();
     let ended =

@@ -15,6 +15,8 @@ pub enum ErrorClass {
     WorkerNotFound,
     Timeout,
     Runtime,
+    /// A `RuntimeError` that passes by itself: too much is asked for at once.
+    Busy,
     /// `Exception`: a failure without a more specific class.
     Plain,
     /// Any other class name.
@@ -34,7 +36,7 @@ impl ErrorClass {
             ErrorClass::FileNotFound => "FileNotFoundError",
             ErrorClass::WorkerNotFound => "WorkerNotFoundError",
             ErrorClass::Timeout => "TimeoutError",
-            ErrorClass::Runtime => "RuntimeError",
+            ErrorClass::Runtime | ErrorClass::Busy => "RuntimeError",
             ErrorClass::Plain => "Exception",
             ErrorClass::Named(name) => name,
         }

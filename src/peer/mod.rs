@@ -5,6 +5,7 @@
 
 mod builtin;
 mod error;
+mod generator;
 mod inbound;
 mod message_cache;
 mod outbound;
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use dashmap::DashMap;
 
 pub use error::{CallError, ErrorClass, RemoteError, ServiceError};
+pub use generator::Items;
 pub use outbound::{CallOptions, OutgoingCall, SessionGuard};
 pub use pending::{Answer, AnsweringCallback, Callback};
 pub use schema::{Arguments, MethodSpec};

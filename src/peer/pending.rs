@@ -88,6 +88,14 @@ impl PendingCalls {
         self.calls.len()
     }
 
+    /// How many sessions lend functions of the server to `address`.
+    pub fn lent_to(&self, address: &str) -> usize {
+        self.calls
+            .iter()
+            .filter(|call| call.target == address && !call.callbacks.is_empty())
+            .count()
+    }
+
     /// Whether `session` is open towards `from`; keeps it alive for another interval.
     pub fn touch(&self, session: &str, from: &str) -> bool {
         match self.calls.get(session) {

@@ -10,8 +10,12 @@ use tokio::sync::oneshot;
 
 use super::load::LoadMeter;
 use super::mailbox::{Mailbox, MailboxLimits, Outgoing, PushError};
+use super::open_calls::OpenCalls;
 use crate::identity::{Level, UserInfo};
 use crate::wire;
+
+/// How the ids of app sessions begin (server-apps.md 0).
+pub const SESSION_PREFIX: &str = "_rapp_";
 
 /// Most event types one connection may subscribe to.
 pub const MAX_SUBSCRIPTIONS: usize = 256;
@@ -58,6 +62,8 @@ pub struct Client {
     pub remote: String,
     pub mailbox: Mailbox,
     pub load: LoadMeter,
+    /// Of app sessions: the calls of other clients that wait for an answer.
+    pub open_calls: Option<OpenCalls>,
     subscriptions: RwLock<HashSet<String>>,
     close: Mutex<Option<oneshot::Sender<CloseOrder>>>,
     cut: Option<Box<dyn Cut>>,
@@ -81,6 +87,7 @@ impl Client {
         let (close, closed) = oneshot::channel();
         let level = spec.user.level_in(&spec.workspace).unwrap_or(Level::Read);
         let user_packed = wire::encode(&spec.user.to_value());
+        let session = spec.client_id.starts_with(SESSION_PREFIX);
         let client = Client {
             address: format!("{}/{}", spec.workspace, spec.client_id).into(),
             workspace: spec.workspace.into(),
@@ -93,6 +100,7 @@ impl Client {
             remote: spec.remote,
             mailbox: Mailbox::new(limits),
             load: LoadMeter::default(),
+            open_calls: session.then(OpenCalls::default),
             subscriptions: RwLock::default(),
             close: Mutex::new(Some(close)),
             cut: spec.cut,
@@ -137,6 +145,12 @@ impl Client {
         if counts {
             self.active.store(now_ms, Ordering::Relaxed);
         }
+    }
+
+    /// Whether it works on something: for the server, or for another client as far as that is known.
+    pub fn is_busy(&self, now_ms: u64) -> bool {
+        let open = self.open_calls.as_ref();
+        self.load.in_flight() > 0 || open.is_some_and(|open| open.count(now_ms) > 0)
     }
 
     /// Milliseconds of the node's clock when anything was last heard.

@@ -7,6 +7,7 @@ mod departed;
 mod hub;
 mod load;
 mod mailbox;
+mod open_calls;
 mod route;
 
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use tokio::sync::oneshot;
 
-pub use client::{Client, ClientSpec, CloseOrder, Cut, MAX_SUBSCRIPTIONS};
+pub use client::{Client, ClientSpec, CloseOrder, Cut, MAX_SUBSCRIPTIONS, SESSION_PREFIX};
 pub use departed::Departed;
 pub use hub::Hub;
 pub use load::LoadMeter;

@@ -113,13 +113,19 @@ impl Router {
         to: &str,
         frame: &Bytes,
     ) -> Routed {
+        let now = self.now_ms();
+        if let (Some(open), Some(method)) = (&from.open_calls, header.method) {
+            open.saw(method, now);
+        }
         let Some(target) = self.find(to) else {
             return not_connected(from, header, to);
         };
-        let now = self.now_ms();
         target.used(now);
-        if header.session.is_some() {
+        if let Some(session) = header.session {
             target.load.count(now);
+            if let Some(open) = &target.open_calls {
+                open.began(session, now);
+            }
         }
         match target.push(stamped(from, header, to, frame)) {
             Ok(()) => Routed::Delivered,

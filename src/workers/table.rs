@@ -1,10 +1,10 @@
 //! The workers that are there, by id. Shared data: choosing a worker waits for no actor.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use dashmap::DashMap;
+use dashmap::{DashMap, DashSet};
 use tokio::sync::Notify;
 
 use super::contract::{Worker, WorkerInfo};
@@ -13,7 +13,6 @@ use crate::workspace::PUBLIC;
 /// A worker and what the server notes about it.
 struct Entry {
     worker: Arc<dyn Worker>,
-    disabled: AtomicBool,
     sessions: AtomicUsize,
 }
 
@@ -21,6 +20,8 @@ struct Entry {
 #[derive(Default)]
 pub struct WorkerTable {
     entries: DashMap<String, Arc<Entry>>,
+    /// Ids of workers that are switched off. A worker that registers again is still off.
+    disabled: DashSet<String>,
     /// Registered workers whose abilities are still being asked for.
     expected: DashMap<String, ()>,
     settled: Notify,
@@ -29,7 +30,6 @@ pub struct WorkerTable {
 impl WorkerTable {
     pub fn add(&self, worker: Arc<dyn Worker>) {
         let entry = Entry {
-            disabled: AtomicBool::new(false),
             sessions: AtomicUsize::new(0),
             worker: worker.clone(),
         };
@@ -80,17 +80,18 @@ impl WorkerTable {
     }
 
     pub fn is_disabled(&self, id: &str) -> bool {
-        self.entries
-            .get(id)
-            .is_some_and(|entry| entry.disabled.load(Ordering::Relaxed))
+        self.disabled.contains(id)
     }
 
     /// False when there is no such worker.
     pub fn set_disabled(&self, id: &str, disabled: bool) -> bool {
-        self.entries
-            .get(id)
-            .map(|entry| entry.disabled.store(disabled, Ordering::Relaxed))
-            .is_some()
+        let known = self.entries.contains_key(id);
+        if !disabled {
+            self.disabled.remove(id);
+        } else if known {
+            self.disabled.insert(id.to_owned());
+        }
+        known
     }
 
     /// Counts a session that begins (`+1`) or ends (`-1`) on a worker.

@@ -13,8 +13,10 @@ class RecordingWorker:
         self.kind = f"recorded-{uuid.uuid4().hex[:8]}"
         self.started, self.stopped, self.sessions, self.logs = [], [], {}, {}
         self.fails_with = None
+        self.extra = {}
 
     async def register(self, api, visibility="public"):
+        self.api = api
         info = await api.register_service({
             "id": f"worker-{self.kind}", "name": "Recording Worker", "type": "server-app-worker",
             "description": "For tests", "config": {"visibility": visibility},
@@ -41,7 +43,7 @@ class RecordingWorker:
         self.sessions[config["id"]] = client
         await client.register_service({
             "id": "default", "name": config["app_id"], "echo": lambda x: x,
-            "who": lambda: config["id"], "version": config["manifest"]["version"]})
+            "who": lambda: config["id"], "version": config["manifest"]["version"], **self.extra})
 
     async def stop(self, session_id, context=None):
         self.stopped.append(session_id)

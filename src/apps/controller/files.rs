@@ -17,8 +17,7 @@ impl Controller {
         args: &Arguments,
         context: &CallContext,
     ) -> Result<Reply, ServiceError> {
-        let (workspace, app) = self.app_of(args, context)?;
-        self.host.check_session(&workspace, context, Level::Read)?;
+        let (workspace, app) = self.app_for(args, context, Level::Read)?;
         let selector = selector_of(args)?;
         let files = self.host.store.files(&workspace, &app, &selector).await?;
         let folder = match args.opt_str("path")?.map(|path| path.trim_matches('/')) {
@@ -57,8 +56,7 @@ impl Controller {
         args: &Arguments,
         context: &CallContext,
     ) -> Result<Reply, ServiceError> {
-        let (workspace, app) = self.app_of(args, context)?;
-        self.host.check_session(&workspace, context, Level::Read)?;
+        let (workspace, app) = self.app_for(args, context, Level::Read)?;
         let path = args.str("file_path")?;
         let wrap = |error: ServiceError| {
             let message = format!(

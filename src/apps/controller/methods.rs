@@ -44,6 +44,37 @@ const STAGE: Param = with_default(
     "use the staged version",
 );
 
+const WORKSPACE: Param = optional(
+    "workspace",
+    Kind::Str,
+    "workspace to look into; the current one when not given",
+);
+const FILE_PATH: Param = required("file_path", Kind::Str, "path of the file");
+const FILE_PARAMS: &[Param] = &[
+    APP,
+    FILE_PATH,
+    with_default(
+        "format",
+        Kind::Str,
+        Preset::Str("text"),
+        "text, json or binary (base64)",
+    ),
+    VERSION,
+    STAGE,
+];
+const START_PARAMS: &[Param] = &[
+    APP,
+    TIMEOUT,
+    VERSION,
+    WAIT,
+    INACTIVE,
+    STAGE,
+    PROGRESS,
+    EXTRA,
+    WORKER,
+    WORKER_MODE,
+];
+
 pub(super) static SPEC: ServiceSpec = ServiceSpec {
     id: "server-apps",
     name: "Server Apps",
@@ -110,18 +141,12 @@ static METHODS: &[MethodSpec] = &[
     MethodSpec {
         name: "start",
         doc: "Starts an app, or returns the session that runs already.",
-        params: &[
-            APP,
-            TIMEOUT,
-            VERSION,
-            WAIT,
-            INACTIVE,
-            STAGE,
-            PROGRESS,
-            EXTRA,
-            WORKER,
-            WORKER_MODE,
-        ],
+        params: START_PARAMS,
+    },
+    MethodSpec {
+        name: "launch",
+        doc: "The same as start.",
+        params: START_PARAMS,
     },
     MethodSpec {
         name: "stop",
@@ -137,14 +162,155 @@ static METHODS: &[MethodSpec] = &[
         ],
     },
     MethodSpec {
+        name: "stop_all",
+        doc: "Stops all sessions of an app, or of the workspace; returns their ids.",
+        params: &[optional("app_id", Kind::Str, "only of this app"), WORKSPACE],
+    },
+    MethodSpec {
+        name: "restart",
+        doc: "Stops a session and starts its app again; returns the new session.",
+        params: &[SESSION],
+    },
+    MethodSpec {
+        name: "edit_app",
+        doc: "Stages changes of an app's manifest for commit_app; switching it off or on counts at once.",
+        params: &[
+            APP,
+            optional("manifest", Kind::Object, "fields to change"),
+            optional("disabled", Kind::Bool, "true to switch the app off"),
+            optional(
+                "autoscaling_config",
+                Kind::Object,
+                "new autoscaling settings; an empty dict for none",
+            ),
+            optional(
+                "autoscaling_manifest",
+                Kind::Object,
+                "another name of autoscaling_config",
+            ),
+            optional(
+                "startup_config",
+                Kind::Object,
+                "new defaults of starts; an empty dict for none",
+            ),
+        ],
+    },
+    MethodSpec {
+        name: "commit_app",
+        doc: "Tries what is staged and makes it the current version; returns its manifest.",
+        params: &[
+            APP,
+            TIMEOUT,
+            optional("version", Kind::Str, "label of the version"),
+            INACTIVE,
+            WAIT,
+            EXTRA,
+            PROGRESS,
+            WORKER,
+        ],
+    },
+    MethodSpec {
+        name: "edit_file",
+        doc: "Stages a file of an app for commit_app.",
+        params: &[
+            APP,
+            FILE_PATH,
+            required(
+                "file_content",
+                Kind::Any,
+                "text, bytes, or a dict or list for JSON",
+            ),
+            optional("format", Kind::Str, "text, json or base64"),
+        ],
+    },
+    MethodSpec {
+        name: "remove_file",
+        doc: "Stages the removal of a file of an app for commit_app.",
+        params: &[APP, FILE_PATH],
+    },
+    MethodSpec {
+        name: "list_versions",
+        doc: "Lists the committed versions of an app, oldest first.",
+        params: &[APP],
+    },
+    MethodSpec {
+        name: "rollback",
+        doc: "Makes another committed version the current one; returns its label.",
+        params: &[
+            APP,
+            optional(
+                "version",
+                Kind::Str,
+                "label; the version before the current one when not given",
+            ),
+        ],
+    },
+    MethodSpec {
+        name: "publish",
+        doc: "Copies an app into a collection, from which others can install it.",
+        params: &[
+            APP,
+            required(
+                "collection_id",
+                Kind::Str,
+                "workspace/alias of the collection",
+            ),
+            optional(
+                "new_app_id",
+                Kind::Str,
+                "id of the copy; the same when not given",
+            ),
+            with_default(
+                "overwrite",
+                Kind::Bool,
+                Preset::Bool(false),
+                "replace an app of this id",
+            ),
+            with_default(
+                "remove_secrets",
+                Kind::Bool,
+                Preset::Bool(true),
+                "leave config.secrets out",
+            ),
+            with_default(
+                "stage",
+                Kind::Bool,
+                Preset::Bool(false),
+                "leave the copy staged",
+            ),
+        ],
+    },
+    MethodSpec {
+        name: "edit_worker",
+        doc: "Switches a worker off, which ends its sessions, or on.",
+        params: &[
+            required("worker_id", Kind::Str, "workspace/client:service"),
+            optional("disabled", Kind::Bool, "true to switch it off"),
+        ],
+    },
+    MethodSpec {
         name: "list_apps",
         doc: "Lists the installed apps of the current workspace.",
-        params: &[],
+        params: &[
+            optional("app_type", Kind::Str, "only of this type"),
+            optional(
+                "keywords",
+                Kind::Any,
+                "only those whose id, name, description or tags hold all of these",
+            ),
+            with_default(
+                "include_staged",
+                Kind::Bool,
+                Preset::Bool(false),
+                "also those that were never committed",
+            ),
+            WORKSPACE,
+        ],
     },
     MethodSpec {
         name: "list_running",
         doc: "Lists the running sessions of the current workspace.",
-        params: &[],
+        params: &[WORKSPACE],
     },
     MethodSpec {
         name: "list_sessions",
@@ -157,12 +323,21 @@ static METHODS: &[MethodSpec] = &[
                 Preset::Bool(false),
                 "also those that ended",
             ),
+            WORKSPACE,
         ],
     },
     MethodSpec {
         name: "list_workers",
         doc: "Lists the workers that may run apps of the current workspace.",
-        params: &[optional("app_type", Kind::Str, "only those for this type")],
+        params: &[
+            optional("app_type", Kind::Str, "only those for this type"),
+            WORKSPACE,
+        ],
+    },
+    MethodSpec {
+        name: "get_server_status",
+        doc: "Tells how much there is and runs in the current workspace.",
+        params: &[WORKSPACE],
     },
     MethodSpec {
         name: "get_logs",
@@ -172,6 +347,15 @@ static METHODS: &[MethodSpec] = &[
             optional("type", Kind::Str, "only this kind"),
             with_default("offset", Kind::Int, Preset::Int(0), "how many to skip"),
             optional("limit", Kind::Int, "how many to return"),
+        ],
+    },
+    MethodSpec {
+        name: "tail_logs",
+        doc: "Follows the log of a session until it ends: a generator of {type, content}, or calls of a callback.",
+        params: &[
+            SESSION,
+            optional("callback", Kind::Any, "called with each line"),
+            optional("type", Kind::Str, "only this kind"),
         ],
     },
     MethodSpec {
@@ -193,18 +377,12 @@ static METHODS: &[MethodSpec] = &[
     MethodSpec {
         name: "read_file",
         doc: "Returns a file of an app.",
-        params: &[
-            APP,
-            required("file_path", Kind::Str, "path of the file"),
-            with_default(
-                "format",
-                Kind::Str,
-                Preset::Str("text"),
-                "text, json or binary (base64)",
-            ),
-            VERSION,
-            STAGE,
-        ],
+        params: FILE_PARAMS,
+    },
+    MethodSpec {
+        name: "get_file_content",
+        doc: "The same as read_file.",
+        params: FILE_PARAMS,
     },
     MethodSpec {
         name: "get_session_info",

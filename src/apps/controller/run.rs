@@ -1,9 +1,13 @@
 //! Installing, starting, stopping.
 
-use super::{Controller, opt_text, selector_of, startup_of};
-use crate::apps::ids::SessionId;
+use super::{Controller, named, opt_text, selector_of, startup_of};
+use crate::apps::ids::{SessionId, WorkerId};
 use crate::apps::install::InstallRequest;
+use crate::apps::selection::SelectionError;
+use crate::apps::session::SessionEntry;
 use crate::apps::start::StartRequest;
+use crate::apps::startup::StartupConfig;
+use crate::apps::store::VersionSelector;
 use crate::identity::Level;
 use crate::peer::{Arguments, CallContext, Reply, ServiceError};
 use crate::wire::Value;
@@ -26,15 +30,9 @@ impl Controller {
                 context.user.id
             )));
         }
-        let object = |name: &str| -> Result<_, ServiceError> {
-            Ok(args
-                .opt_map(name)?
-                .map(|map| Value::Map(map.clone()).to_json())
-                .and_then(|json| json.as_object().cloned()))
-        };
         let request = InstallRequest {
-            manifest: object("manifest")?,
-            config: object("config")?,
+            manifest: named(args, "manifest")?,
+            config: named(args, "config")?,
             source: opt_text(args, "source")?,
             app: opt_text(args, "app_id")?,
             startup: startup_of(args)?,
@@ -108,14 +106,124 @@ impl Controller {
             }
             return Ok(Value::Nil.into());
         };
+        self.stop_session(&entry, "stopped by call").await?;
+        Ok(Value::Nil.into())
+    }
+
+    async fn stop_session(
+        &self,
+        entry: &SessionEntry,
+        cause: &'static str,
+    ) -> Result<(), ServiceError> {
+        let (workspace, app) = (entry.workspace(), entry.order.app.as_str());
+        let others = self.host.sessions.of_app(workspace, app);
+        if others.iter().all(|other| other.id() == entry.id()) {
+            self.host.daemons.forget(workspace, app);
+        }
+        let only = Some(entry.id());
+        self.host.end_sessions(workspace, app, only, cause).await
+    }
+
+    /// Stops all sessions of an app, or of the workspace; their ids.
+    pub(super) async fn stop_all(
+        &self,
+        args: &Arguments,
+        context: &CallContext,
+    ) -> Result<Reply, ServiceError> {
+        let (workspace, app) = match args.opt_str("app_id")? {
+            Some(_) => {
+                let (workspace, app) = self.app_for(args, context, Level::ReadWrite)?;
+                (workspace, Some(app))
+            }
+            None => (self.workspace_of(args, context, Level::ReadWrite)?, None),
+        };
+        let sessions: Vec<_> = self
+            .host
+            .sessions
+            .in_workspace(&workspace)
+            .into_iter()
+            .filter(|entry| !entry.order.trial)
+            .filter(|entry| app.as_ref().is_none_or(|app| *app == entry.order.app))
+            .collect();
+        for entry in &sessions {
+            let daemons = &self.host.daemons;
+            daemons.forget(entry.workspace(), &entry.order.app);
+        }
+        let stops = sessions
+            .iter()
+            .map(|entry| self.stop_session(entry, "stopped by call"));
+        for stopped in futures::future::join_all(stops).await {
+            stopped?;
+        }
+        let ids: Vec<Value> = sessions.iter().map(|entry| entry.id().into()).collect();
+        Ok(ids.into())
+    }
+
+    /// Stops a session and starts its app again in the same way; the new session's record.
+    pub(super) async fn restart(
+        &self,
+        args: &Arguments,
+        context: &CallContext,
+    ) -> Result<Reply, ServiceError> {
+        let given = args.str("session_id")?;
+        let session = SessionId::parse(given, &context.ws)?;
         self.host
-            .end_sessions(
-                session.workspace(),
-                &entry.order.app,
-                Some(entry.id()),
-                "stopped by call",
-            )
-            .await?;
+            .check_session(session.workspace(), context, Level::ReadWrite)?;
+        let entry = self
+            .host
+            .sessions
+            .get(&session.to_string())
+            .filter(|entry| !entry.order.trial)
+            .ok_or_else(|| {
+                ServiceError::plain(format!("Server app instance not found: {given}"))
+            })?;
+        self.stop_session(&entry, "restarted by call").await?;
+        let order = &entry.order;
+        let request = StartRequest {
+            workspace: entry.workspace().to_owned(),
+            app: order.app.clone(),
+            selector: match (&order.asked_version, order.staged) {
+                (_, true) => VersionSelector::Stage,
+                (Some(label), false) => VersionSelector::Label(label.clone()),
+                (None, false) => VersionSelector::Current,
+            },
+            startup: StartupConfig::default(),
+            worker_id: order.worker_id.clone(),
+            worker_mode: order.worker_mode.clone(),
+            progress: crate::apps::start::no_progress(),
+            trial: false,
+        };
+        let record = self.host.start(request, context).await?;
+        Ok(Value::Map(record).into())
+    }
+
+    /// Switches a worker off or on. Sessions on one that is switched off end.
+    pub(super) async fn edit_worker(
+        &self,
+        args: &Arguments,
+        context: &CallContext,
+    ) -> Result<Reply, ServiceError> {
+        let id = WorkerId::parse(args.str("worker_id")?, &context.ws)?;
+        self.host
+            .check_session(id.workspace(), context, Level::ReadWrite)?;
+        let Some(disabled) = args.opt_bool("disabled")? else {
+            return Ok(Value::Nil.into());
+        };
+        let id = id.to_string();
+        if !self.host.workers.set_disabled(&id, disabled) {
+            return Err(SelectionError::UnknownWorker(id).into());
+        }
+        if disabled {
+            for entry in self.host.sessions.of_worker(&id) {
+                let (workspace, app) = (entry.workspace(), entry.order.app.as_str());
+                let cause = "the worker was disabled";
+                let only = Some(entry.id());
+                self.host.end_sessions(workspace, app, only, cause).await?;
+                self.host.revive_daemon(workspace, app);
+            }
+        } else {
+            self.host.revive_daemons(&context.ws);
+        }
         Ok(Value::Nil.into())
     }
 }

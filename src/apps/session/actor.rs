@@ -14,6 +14,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use super::entry::{SessionEntry, Settled};
 use super::launch::{last_logs, launch, stop_on};
 use super::messages::{ClientBack, ClientGone, EndSession, SeeService, WorkerGone};
+use crate::apps::history::LogLine;
 use crate::apps::host::Host;
 use crate::apps::lifecycle::{SessionEvent, SessionState};
 use crate::apps::progress::Step;
@@ -28,8 +29,6 @@ const LATE_SERVICES: Duration = Duration::from_millis(100);
 /// How long a client that is gone may stay away before its session ends. A page that died shows
 /// first as a lost connection.
 const CLIENT_GRACE: Duration = Duration::from_secs(3);
-/// How long the logs of a failed session are waited for.
-const LOGS_WITHIN: Duration = Duration::from_secs(2);
 
 /// See the module's text.
 pub struct SessionActor {
@@ -224,15 +223,13 @@ impl SessionActor {
             let mut logs = Vec::new();
             if let Some(worker) = worker {
                 let session = entry.worker_session();
-                logs = tokio::time::timeout(LOGS_WITHIN, last_logs(&*worker, &session))
-                    .await
-                    .unwrap_or_default();
+                logs = last_logs(&*worker, &session).await;
                 stop_on(&*worker, &session).await;
             }
             logs
         };
         ctx.spawn(cleaned.into_actor(self).map(move |logs, actor, ctx| {
-            actor.entry.keep_logs(&logs);
+            actor.entry.keep_logs(logs.clone());
             if state == SessionState::Crashed {
                 return actor.leave(ExitReason::Error(cause), ctx);
             }
@@ -243,11 +240,12 @@ impl SessionActor {
         }));
     }
 
-    fn failure(&self, error: &ServiceError, logs: &[String]) -> ServiceError {
+    fn failure(&self, error: &ServiceError, logs: &[LogLine]) -> ServiceError {
         let app = &self.entry.order.app;
+        let lines: Vec<&str> = logs.iter().map(|line| line.content.as_str()).collect();
         let message = format!(
             "Failed to start app '{app}', error: {error}, logs:\n{}",
-            logs.join("\n")
+            lines.join("\n")
         );
         ServiceError::new(error.class, message)
     }
@@ -274,12 +272,12 @@ impl SessionActor {
                 return Vec::new();
             };
             let session = entry.worker_session();
-            let logs = tokio::time::timeout(LOGS_WITHIN, last_logs(&*worker, &session)).await;
+            let logs = last_logs(&*worker, &session).await;
             stop_on(&*worker, &session).await;
-            logs.unwrap_or_default()
+            logs
         };
         ctx.spawn(gone.into_actor(self).map(|logs, actor, ctx| {
-            actor.entry.keep_logs(&logs);
+            actor.entry.keep_logs(logs);
             actor.leave(ExitReason::Lost(reason), ctx);
         }));
     }
@@ -299,10 +297,14 @@ impl SessionActor {
         }
         let (entry, worker) = (self.entry.clone(), self.current_worker());
         let stopped = async move {
-            match worker {
-                Some(worker) => stop_on(&*worker, &entry.worker_session()).await,
-                None => true,
+            let Some(worker) = worker else {
+                return true;
+            };
+            let session = entry.worker_session();
+            if !entry.order.trial {
+                entry.keep_logs(last_logs(&*worker, &session).await);
             }
+            stop_on(&*worker, &session).await
         };
         ctx.spawn(stopped.into_actor(self).map(|in_time, actor, ctx| {
             let event = if in_time {
@@ -364,10 +366,11 @@ impl SessionActor {
         let Some(client) = router.find(&self.entry.id()) else {
             return self.entry.since_started(self.host.clock.unix());
         };
-        if client.load.in_flight() > 0 {
+        let now = router.now_ms();
+        if client.is_busy(now) {
             return Duration::ZERO;
         }
-        Duration::from_millis(router.now_ms().saturating_sub(client.last_traffic()))
+        Duration::from_millis(now.saturating_sub(client.last_traffic()))
     }
 }
 

@@ -8,17 +8,21 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::actor::SessionActor;
-use crate::apps::history::SessionHistory;
+use super::journal::SessionJournal;
+use super::record::SessionRecord;
+use crate::apps::history::{LogLine, SessionHistory};
 use crate::apps::ids::SessionId;
 use crate::apps::lifecycle::{SessionEvent, SessionState, transition};
 use crate::apps::manifest::Manifest;
 use crate::apps::startup::StartPlan;
 use crate::identity::UserInfo;
 use crate::map;
-use crate::peer::{Callback, ServiceError};
+use crate::peer::{Callback, ErrorClass, ServiceError};
 use crate::supervision::AddrSlot;
 use crate::wire::{Map, Value};
-use crate::workspace::iso_time::format_iso;
+
+/// Callers who may wait for one start at the same time.
+const MOST_WAITING: usize = 500;
 
 /// How a start ended, for everybody who waits for it.
 pub type Settled = Result<Map, ServiceError>;
@@ -61,15 +65,17 @@ struct Life {
 pub struct SessionEntry {
     pub order: SessionOrder,
     pub slot: AddrSlot<SessionActor>,
+    journal: SessionJournal,
     life: Mutex<Life>,
 }
 
 impl SessionEntry {
-    pub fn new(order: SessionOrder, now: f64) -> Arc<Self> {
+    pub fn new(order: SessionOrder, journal: SessionJournal, now: f64) -> Arc<Self> {
         let mut history = SessionHistory::default();
         history.record(SessionState::Selecting, now, None);
         Arc::new(SessionEntry {
             order,
+            journal,
             slot: AddrSlot::new(),
             life: Mutex::new(Life {
                 state: SessionState::Selecting,
@@ -104,8 +110,9 @@ impl SessionEntry {
                 if next != life.state {
                     tracing::debug!(session = %self.order.id, from = %life.state, to = %next, cause, "session");
                     life.history.record(next, now, cause);
+                    life.state = next;
+                    self.note(&life);
                 }
-                life.state = next;
             }
             Err(error) => tracing::debug!(session = %self.order.id, %error, "ignored"),
         }
@@ -133,22 +140,36 @@ impl SessionEntry {
     }
 
     /// Keeps the last log lines for whoever asks how it ended.
-    pub fn keep_logs(&self, lines: &[String]) {
+    pub fn keep_logs(&self, lines: Vec<LogLine>) {
         let mut life = self.life.lock();
-        life.history.keep_logs(lines.iter().map(String::as_str));
+        life.history.keep_logs(lines);
+        self.note(&life);
     }
 
     /// The outcome of the start: at once if it is known, else when it is.
-    pub fn settled(&self) -> oneshot::Receiver<Settled> {
+    ///
+    /// # Errors
+    /// Too many wait for it already.
+    pub fn settled(&self) -> Result<oneshot::Receiver<Settled>, ServiceError> {
         let (sender, receiver) = oneshot::channel();
         let mut life = self.life.lock();
-        match &life.outcome {
-            Some(outcome) => {
-                let _ = sender.send(outcome.clone());
-            }
-            None => life.waiters.push(sender),
+        if let Some(outcome) = &life.outcome {
+            let _ = sender.send(outcome.clone());
+            return Ok(receiver);
         }
-        receiver
+        // Callers who gave up make room.
+        life.waiters.retain(|waiter| !waiter.is_closed());
+        if life.waiters.len() >= MOST_WAITING {
+            return Err(ServiceError::new(
+                ErrorClass::Busy,
+                format!(
+                    "App {} is starting, and {MOST_WAITING} callers wait for it already",
+                    self.order.app
+                ),
+            ));
+        }
+        life.waiters.push(sender);
+        Ok(receiver)
     }
 
     /// Tells everybody who waits how the start ended.
@@ -176,54 +197,60 @@ impl SessionEntry {
         self.life.lock().outcome.clone()?.ok()
     }
 
+    /// Everything that is kept of the session.
+    pub fn snapshot(&self) -> SessionRecord {
+        self.snapshot_of(&self.life.lock())
+    }
+
+    fn snapshot_of(&self, life: &Life) -> SessionRecord {
+        let mut fields = self.bare_record();
+        let started = life
+            .outcome
+            .as_ref()
+            .and_then(|outcome| outcome.as_ref().ok());
+        if let Some(service) = started.and_then(|record| record.get("service_id")) {
+            fields.insert("service_id", service.clone());
+        }
+        let fields = match Value::Map(fields).to_json() {
+            serde_json::Value::Object(fields) => fields,
+            _ => serde_json::Map::new(),
+        };
+        SessionRecord {
+            workspace: self.workspace().to_owned(),
+            client: self.order.id.client_id().to_owned(),
+            app: self.order.app.clone(),
+            version: self.order.version.clone(),
+            fields,
+            worker: life.worker.clone(),
+            user: self.order.runner.effective_id().to_owned(),
+            history: life.history.clone(),
+        }
+    }
+
+    /// Trials come and go with their installs; nobody asks for them later.
+    fn note(&self, life: &Life) {
+        if !self.order.trial {
+            self.journal.note(self.snapshot_of(life));
+        }
+    }
+
     /// The record with status, times, restarts and history.
     pub fn info(&self) -> Map {
         let life = self.life.lock();
         let started = life.outcome.clone().and_then(Result::ok);
-        let mut info = started.unwrap_or_else(|| self.bare_record());
-        let time = |at: Option<f64>| at.map(format_iso);
-        info.insert("status", life.state.status());
-        info.insert("worker_id", life.worker.clone());
-        info.insert("created_at", time(life.history.created_at()));
-        info.insert("updated_at", time(life.history.updated_at()));
-        info.insert("restarts", i64::from(life.history.restarts));
-        info.insert("last_error", life.history.last_error.clone());
-        let states: Vec<Value> = life
-            .history
-            .entries
-            .iter()
-            .map(|entry| {
-                Value::Map(map! {
-                    "status" => entry.state.status(),
-                    "state" => format!("{:?}", entry.state).to_lowercase(),
-                    "at" => format_iso(entry.at),
-                    "cause" => entry.cause.clone(),
-                })
-            })
-            .collect();
-        let crashes: Vec<Value> = life
-            .history
-            .entries
-            .iter()
-            .filter(|entry| entry.state == SessionState::Crashed)
-            .map(|entry| {
-                Value::Map(map! {
-                    "at" => format_iso(entry.at),
-                    "cause" => entry.cause.clone(),
-                })
-            })
-            .collect();
-        info.insert("history", crashes);
-        info.insert("states", states);
-        let logs: Vec<Value> = life
-            .history
-            .last_logs
-            .iter()
-            .map(|l| l.as_str().into())
-            .collect();
-        info.insert("last_logs", logs);
-        info.insert("user", map! { "id" => self.order.runner.effective_id() });
-        info
+        let told = self.snapshot_of(&life);
+        told.told(started.unwrap_or_else(|| self.bare_record()))
+    }
+
+    /// How long its latest life ran, in seconds.
+    pub fn ran_for(&self, now: f64) -> f64 {
+        self.life.lock().history.ran_for(now)
+    }
+
+    /// When it crashed, in seconds since 1970, as far as that is remembered.
+    pub fn crashes(&self) -> Vec<f64> {
+        let life = self.life.lock();
+        life.history.crashes().map(|crash| crash.at).collect()
     }
 
     /// The fields that are known before the session has started (server-apps.md 1.5).

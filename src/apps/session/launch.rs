@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::entry::SessionEntry;
+use crate::apps::history::LogLine;
 use crate::apps::host::Host;
 use crate::apps::lifecycle::SessionEvent;
 use crate::apps::progress::{Progress, Step};
@@ -16,6 +17,8 @@ use crate::workers::{LogQuery, Notices, StartOrder, Started, Worker};
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// Life of the token that a session connects with; afterwards its reconnection token counts.
 const TOKEN_S: f64 = 3600.0;
+/// How long the logs of a session that ends are waited for.
+const LOGS_WITHIN: Duration = Duration::from_secs(2);
 /// Log lines that go into the error of a failed start.
 const LOG_LINES: usize = 50;
 
@@ -108,22 +111,25 @@ fn start_order(
     })
 }
 
-/// The last log lines of a session, as text.
-pub async fn last_logs(worker: &dyn Worker, session: &str) -> Vec<String> {
-    let logs = worker.logs(session, &LogQuery::default()).await;
-    let Ok(logs) = logs else {
+/// The last log lines of a session; none when the worker does not tell them in time.
+pub async fn last_logs(worker: &dyn Worker, session: &str) -> Vec<LogLine> {
+    let query = LogQuery::default();
+    let asked = tokio::time::timeout(LOGS_WITHIN, worker.logs(session, &query));
+    let Ok(Ok(logs)) = asked.await else {
         return Vec::new();
     };
-    let lines: Vec<String> = logs
-        .get("items")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|item| item.get("content").and_then(Value::as_str))
-        .map(str::to_owned)
-        .collect();
-    let skip = lines.len().saturating_sub(LOG_LINES);
-    lines.into_iter().skip(skip).collect()
+    let items = logs.get("items").and_then(Value::as_array);
+    let items = items.unwrap_or_default();
+    let last = items.len().saturating_sub(LOG_LINES);
+    items[last..].iter().filter_map(log_line).collect()
+}
+
+fn log_line(item: &Value) -> Option<LogLine> {
+    let text = |key: &str| item.get(key).and_then(Value::as_str);
+    Some(LogLine {
+        kind: text("type").unwrap_or("log").to_owned(),
+        content: text("content")?.to_owned(),
+    })
 }
 
 /// Has a worker stop a session; false when it did not in time.

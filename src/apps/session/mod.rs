@@ -2,11 +2,17 @@
 
 mod actor;
 mod entry;
+mod journal;
 mod launch;
 mod messages;
+mod record;
 mod table;
+mod tail;
 
 pub use actor::SessionActor;
 pub use entry::{SessionEntry, SessionOrder, Settled};
+pub use journal::SessionJournal;
 pub use messages::{ClientBack, ClientGone, EndSession, SeeService, WorkerGone};
+pub use record::SessionRecord;
 pub use table::SessionTable;
+pub use tail::follow;

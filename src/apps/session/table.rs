@@ -1,21 +1,15 @@
-//! The sessions of the node: the living, and the last ones that ended.
+//! The living sessions of the node.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use dashmap::DashMap;
-use parking_lot::Mutex;
 
 use super::entry::SessionEntry;
-
-/// Ended sessions that can still be asked about.
-const KEPT: usize = 500;
 
 /// See the module's text.
 #[derive(Default)]
 pub struct SessionTable {
     living: DashMap<String, Arc<SessionEntry>>,
-    ended: Mutex<VecDeque<Arc<SessionEntry>>>,
 }
 
 impl SessionTable {
@@ -23,29 +17,14 @@ impl SessionTable {
         self.living.insert(entry.id(), entry);
     }
 
-    /// Moves a session to the ended ones.
+    /// Takes out a session that ended; the journal knows it from here on.
     pub fn end(&self, id: &str) {
-        let Some((_, entry)) = self.living.remove(id) else {
-            return;
-        };
-        let mut ended = self.ended.lock();
-        ended.push_back(entry);
-        if ended.len() > KEPT {
-            ended.pop_front();
-        }
+        self.living.remove(id);
     }
 
     /// A living session.
     pub fn get(&self, id: &str) -> Option<Arc<SessionEntry>> {
         self.living.get(id).map(|entry| entry.clone())
-    }
-
-    /// A session, living or ended not long ago.
-    pub fn find(&self, id: &str) -> Option<Arc<SessionEntry>> {
-        self.get(id).or_else(|| {
-            let ended = self.ended.lock();
-            ended.iter().rev().find(|entry| entry.id() == id).cloned()
-        })
     }
 
     fn living(&self, wanted: impl Fn(&SessionEntry) -> bool) -> Vec<Arc<SessionEntry>> {
@@ -77,15 +56,5 @@ impl SessionTable {
     /// The living sessions on a worker.
     pub fn of_worker(&self, worker: &str) -> Vec<Arc<SessionEntry>> {
         self.living(|entry| entry.worker().as_deref() == Some(worker))
-    }
-
-    /// Ended sessions of a workspace, oldest first.
-    pub fn ended_in(&self, workspace: &str) -> Vec<Arc<SessionEntry>> {
-        let ended = self.ended.lock();
-        ended
-            .iter()
-            .filter(|entry| entry.workspace() == workspace)
-            .cloned()
-            .collect()
     }
 }

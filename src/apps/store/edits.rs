@@ -70,3 +70,62 @@ impl ManifestEdit {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn fields(json: Json) -> Fields {
+        json.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn an_edit_merges_one_level_deep_and_leaves_the_server_its_fields() {
+        let mut manifest = fields(json!({
+            "id": "app", "type": "x", "name": "Old", "config": { "a": 1, "b": 2 }, "kept": null,
+            "services": [{ "id": "ws/*:default" }], "source_hash": "Qm",
+        }));
+        let edit = ManifestEdit {
+            fields: Some(fields(json!({
+                "name": "New", "config": { "a": 3 }, "id": "other", "services": [], "source_hash": "no",
+                "startup_context": { "user": "root" },
+            }))),
+            autoscaling: Some(json!({ "enabled": true })),
+            startup_config: Some(Json::Null),
+        };
+        edit.apply(&mut manifest).unwrap();
+        assert_eq!(
+            Json::Object(manifest),
+            json!({
+                "id": "app", "type": "x", "name": "New", "config": { "a": 3 }, "kept": null,
+                "services": [{ "id": "ws/*:default" }], "source_hash": "Qm",
+                "autoscaling": { "enabled": true }, "startup_config": null,
+            })
+        );
+    }
+
+    #[test]
+    fn a_refused_edit_changes_nothing() {
+        let before = fields(json!({ "type": "x", "name": "Old" }));
+        for wrong in [
+            json!({ "type": null }),
+            json!({ "name": 7 }),
+            json!({ "service_selection_mode": "oldest" }),
+            json!({ "startup_config": { "timeout": -1 } }),
+        ] {
+            let mut manifest = before.clone();
+            let edit = ManifestEdit {
+                fields: Some(fields(wrong)),
+                ..ManifestEdit::default()
+            };
+            assert!(matches!(
+                edit.apply(&mut manifest),
+                Err(AppStoreError::Refused(_))
+            ));
+            assert_eq!(manifest, before);
+        }
+        assert!(ManifestEdit::default().is_empty());
+    }
+}

@@ -302,3 +302,52 @@ pub(super) fn fallback(versions: &[Version], from: u32) -> Option<&Version> {
         .rev()
         .find(|version| version.failed.is_none())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(label: &str, dir: u32, failed: bool) -> Version {
+        Version {
+            version: label.to_owned(),
+            comment: None,
+            created_at: 0,
+            dir,
+            failed: failed.then(|| "crashed".to_owned()),
+            proven: false,
+        }
+    }
+
+    #[test]
+    fn labels_count_commits_and_skip_what_is_taken() {
+        assert_eq!(next_label(&[], 0), "v0");
+        // Old versions went; numbers are not used again.
+        assert_eq!(next_label(&[version("v19", 30, false)], 20), "v20");
+        let own = [version("1.0", 0, false), version("v2", 1, false)];
+        assert_eq!(next_label(&own, 2), "v3");
+    }
+
+    #[test]
+    fn some_labels_are_refused() {
+        for bad in [
+            "", "stage", "pending", "latest", "new", "a/b", "a@b", "a\nb",
+        ] {
+            assert!(checked_label(bad.to_owned()).is_err(), "{bad}");
+        }
+        assert!(checked_label("x".repeat(MAX_LABEL + 1)).is_err());
+        assert_eq!(checked_label("1.0.0 beta".into()).unwrap(), "1.0.0 beta");
+    }
+
+    #[test]
+    fn going_back_skips_versions_that_failed() {
+        let versions = [
+            version("v0", 0, false),
+            version("v1", 1, true),
+            version("v2", 2, false),
+        ];
+        let before = |dir| fallback(&versions, dir).map(|version| version.version.as_str());
+        assert_eq!(before(2), Some("v0"));
+        assert_eq!(before(1), Some("v0"));
+        assert_eq!((before(0), before(9)), (None, None));
+    }
+}

@@ -111,6 +111,7 @@ impl Inner {
         let _writing = self.writing.lock();
         let at = key(&request.workspace, &request.app);
         let mut batch = Batch::new();
+        let parent = self.collection(&mut batch, &request)?;
         let mut artifact = match self.artifacts.get(&at)? {
             Some(known) if !request.overwrite || !known.is_app() => {
                 return Err(AppStoreError::Exists(request.app));
@@ -123,7 +124,7 @@ impl Inner {
                 &request.created_by,
             ),
         };
-        artifact.parent_id = Some(self.collection(&mut batch, &request)?);
+        artifact.parent_id = Some(parent);
         if let Some(old) = artifact.slot(request.slot).take() {
             self.drop_dir(&mut batch, &artifact.id, old.dir)?;
         }

@@ -194,3 +194,82 @@ async fn files_of_dropped_versions_are_collected_once_they_are_old() {
     // The fixture's clock stands long before the files were written.
     assert_eq!(it.apps.collect_garbage().await.unwrap(), 0);
 }
+
+#[tokio::test]
+async fn installs_and_edits_do_not_meet() {
+    let it = fixture();
+    install(&it.apps, "calc", "one").await;
+    let edit = ManifestEdit {
+        fields: Some(fields("edited")),
+        ..ManifestEdit::default()
+    };
+    it.apps.edit_manifest("ws", "calc", edit).await.unwrap();
+    let path = "more.txt".to_owned();
+    let put = it.apps.put_file("ws", "calc", path.clone(), "more".into());
+    put.await.unwrap();
+    it.apps.fill(request("calc", "two", true)).await.unwrap();
+    it.apps.discard("ws", "calc", Slot::Pending).await.unwrap();
+    install(&it.apps, "calc", "three").await;
+    assert_eq!(content(&it.apps, "calc", "stage").await.unwrap(), "one");
+    let more = it.apps.file("ws", "calc", "stage", &path).await.unwrap();
+    assert_eq!(more, "more");
+    let labels: Vec<_> = it.apps.versions("ws", "calc").await.unwrap();
+    let labels: Vec<_> = labels
+        .iter()
+        .map(|version| version.label.as_str())
+        .collect();
+    assert_eq!(labels, ["v0", "v1"], "what failed took no label");
+}
+
+#[tokio::test]
+async fn a_version_that_fails_gives_way_to_the_one_before() {
+    let it = fixture();
+    for text in ["one", "two", "three"] {
+        install(&it.apps, "calc", text).await;
+    }
+    let retire = |label: &'static str| it.apps.retire("ws", "calc", label, "crashed");
+    assert_eq!(retire("v1").await.unwrap(), None, "it is not current");
+    assert_eq!(retire("v2").await.unwrap().as_deref(), Some("v1"));
+    assert_eq!(retire("v1").await.unwrap().as_deref(), Some("v0"));
+    assert_eq!(retire("v0").await.unwrap(), None, "there is none before");
+    let current = it.apps.version("ws", "calc", &VersionSelector::Current);
+    assert_eq!(current.await.unwrap().manifest.name(), Some("one"));
+    // The next install is current, and going back from it passes the failed ones.
+    install(&it.apps, "calc", "four").await;
+    let back = it.apps.roll_back("ws", "calc", None).await.unwrap();
+    assert_eq!(back, "v0");
+    assert!(!it.apps.is_proven("ws", "calc", "v0").await.unwrap());
+    it.apps.prove("ws", "calc", "v0").await.unwrap();
+    assert!(it.apps.is_proven("ws", "calc", "v0").await.unwrap());
+}
+
+#[tokio::test]
+async fn switches_are_there_after_reopening() {
+    let dir = TempDir::new();
+    {
+        let apps = open(&dir);
+        install(&apps, "calc", "one").await;
+        apps.set_disabled("ws", "calc", true).await.unwrap();
+        assert!(apps.set_disabled("ws", "other", true).await.is_err());
+    }
+    let apps = open(&dir);
+    assert!(apps.is_disabled("ws", "calc") && !apps.is_disabled("ws", "other"));
+    apps.uninstall("ws", "calc").await.unwrap();
+    assert!(!apps.is_disabled("ws", "calc"));
+}
+
+#[tokio::test]
+async fn apps_belong_to_a_collection_that_is_no_app() {
+    let it = fixture();
+    install(&it.apps, "calc", "one").await;
+    let record = it.apps.record("ws", "calc", &VersionSelector::Current);
+    assert_eq!(record.await.unwrap()["parent_id"], "ws/applications");
+    assert_eq!(it.apps.installed().await.unwrap().len(), 1);
+    let taken = it.apps.fill(request(COLLECTION, "x", true)).await;
+    assert!(matches!(taken, Err(AppStoreError::Exists(_))));
+    let nowhere = it.apps.fill(StageRequest {
+        collection: "shelf".into(),
+        ..request("other", "x", false)
+    });
+    assert!(matches!(nowhere.await, Err(AppStoreError::NoCollection(_))));
+}
