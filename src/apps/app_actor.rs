@@ -9,17 +9,21 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use serde_json::json;
 
+use super::autoscaler::{AutoscalerActor, ScalingConfig};
 use super::host::Host;
 use super::lifecycle::{SessionEvent, SessionState};
 use super::session::{EndSession, SessionActor, SessionEntry, SessionOrder, Settled};
 use crate::peer::ServiceError;
 use crate::supervision::{
-    ChildEvent, ChildSpec, Children, ExitReason, ExitSlot, GetTree, OnExhausted, Restart, Stop,
-    StopOrder, Supervising, TreeNode,
+    AddrSlot, ChildEvent, ChildSpec, Children, ExitReason, ExitSlot, GetTree, OnExhausted, Restart,
+    Stop, StopOrder, Supervising, TreeNode,
 };
 
 /// How long a session may take to stop before it is killed.
 const SESSION_STOP: Duration = Duration::from_secs(10);
+
+/// Id and kind of the child that scales the app.
+const AUTOSCALER: &str = "autoscaler";
 
 /// Starts a session, or joins the one that runs or starts already.
 #[derive(Message)]
@@ -28,6 +32,8 @@ pub struct StartSession {
     pub order: Box<SessionOrder>,
     /// Always a new one: daemons, autoscaled apps, trials.
     pub fresh: bool,
+    /// Only beside one that runs: an autoscaler must not wake an app that was stopped meanwhile.
+    pub beside: bool,
 }
 
 /// Ends one session of the app, or all but trials; resolves when they are over.
@@ -70,7 +76,7 @@ impl AppActor {
             let usable = state.is_starting()
                 || matches!(state, SessionState::Running | SessionState::Completed)
                 || matches!(state, SessionState::Crashed | SessionState::Restarting);
-            usable && !entry.order.trial
+            usable && !entry.order.trial && !entry.is_draining()
         })
     }
 
@@ -101,7 +107,34 @@ impl AppActor {
             self.host.sessions.end(&entry.id());
             ServiceError::runtime(error.to_string())
         })?;
+        self.scale(&entry, ctx);
         Ok(entry)
+    }
+
+    /// Has the number of sessions watched when the app wants that.
+    fn scale(&mut self, entry: &SessionEntry, ctx: &mut Context<Self>) {
+        let config = match ScalingConfig::of(&entry.order.manifest) {
+            Ok(Some(config)) if !entry.order.trial => config,
+            // A wrong one was refused before the order was made.
+            _ => return,
+        };
+        if self.children.is_running(AUTOSCALER) {
+            return;
+        }
+        let (host, workspace, app) = (self.host.clone(), self.workspace.clone(), self.app.clone());
+        let spec = ChildSpec::observed(AUTOSCALER, AUTOSCALER, &AddrSlot::new(), move |args, _| {
+            AutoscalerActor::new(
+                host.clone(),
+                workspace.clone(),
+                app.clone(),
+                config.clone(),
+                args.exit,
+            )
+        })
+        .on_exhausted(OnExhausted::KeepTrying);
+        if let Err(error) = self.children.start(spec, ctx) {
+            tracing::error!(app = self.app, %error, "no autoscaler");
+        }
     }
 
     fn follow(&mut self, event: &ChildEvent) {
@@ -175,8 +208,12 @@ impl Supervising for AppActor {
         &self.exit
     }
 
-    fn child_event(&mut self, event: &ChildEvent, _: &mut Self::Context) {
+    fn child_event(&mut self, event: &ChildEvent, ctx: &mut Self::Context) {
         self.follow(event);
+        let lives = self.sessions().iter().any(|entry| !entry.order.trial);
+        if !lives && self.children.is_running(AUTOSCALER) {
+            drop(self.children.stop(AUTOSCALER, ctx));
+        }
     }
 }
 
@@ -184,6 +221,10 @@ impl Handler<StartSession> for AppActor {
     type Result = ResponseFuture<Settled>;
 
     fn handle(&mut self, start: StartSession, ctx: &mut Self::Context) -> Self::Result {
+        if start.beside && self.shared().is_none() {
+            let error = ServiceError::runtime("the app was stopped meanwhile");
+            return Box::pin(async move { Err(error) });
+        }
         let shared = if start.fresh { None } else { self.shared() };
         let entry = match shared {
             Some(entry) => Ok(entry),

@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use rand::rng;
 
 use super::app_actor::{AppActor, EndSessions};
+use super::autoscaler::ScalingTable;
 use super::ids::{AppRef, WorkerId, is_session_client};
 use super::pages::PageGrants;
 use super::selection::{
@@ -35,6 +36,9 @@ pub struct Host {
     pub workers: Arc<WorkerTable>,
     pub sessions: SessionTable,
     pub pages: PageGrants,
+    pub scaling: ScalingTable,
+    /// Between two looks of an autoscaler at its app.
+    pub scaling_interval: Duration,
     /// How workers on this machine reach the server.
     pub local_url: String,
     pub workspaces: AddrSlot<WorkspacesActor>,
@@ -53,6 +57,7 @@ impl Host {
         store: Arc<AppStore>,
         clock: SharedClock,
         local_url: String,
+        scaling_interval: Duration,
     ) -> Arc<Self> {
         Arc::new_cyclic(|own| Host {
             directory,
@@ -61,6 +66,8 @@ impl Host {
             workers: Arc::default(),
             sessions: SessionTable::default(),
             pages: PageGrants::default(),
+            scaling: ScalingTable::default(),
+            scaling_interval,
             local_url,
             workspaces: AddrSlot::new(),
             installs: super::install::InstallLocks::default(),
@@ -113,6 +120,7 @@ impl Host {
     pub async fn remove_app(&self, workspace: &str, app: &str) -> Result<(), ServiceError> {
         self.end_sessions(workspace, app, None, "uninstalled")
             .await?;
+        self.scaling.forget(workspace, app);
         let slot = self.workspace(workspace).await?;
         slot.send(RemoveApp(app.to_owned()))
             .await
@@ -286,7 +294,7 @@ impl AppHost for Host {
             && self
                 .sessions
                 .get(&record.address())
-                .is_some_and(|entry| entry.order.trial)
+                .is_some_and(|entry| entry.order.trial || entry.is_draining())
     }
 
     fn lazy_start(

@@ -5,6 +5,7 @@
 //! `selection`, `startup`.
 
 mod app_actor;
+pub mod autoscaler;
 mod controller;
 pub mod files;
 pub mod history;

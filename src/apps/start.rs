@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::app_actor::StartSession;
+use super::autoscaler::ScalingConfig;
 use super::host::Host;
 use super::ids::SessionId;
 use super::manifest::Manifest;
@@ -26,6 +27,17 @@ pub struct StartRequest {
     pub trial: bool,
 }
 
+/// Why a session is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Occasion {
+    /// Somebody asked for it.
+    Asked,
+    /// A service of the app was looked for: one start serves all who wait.
+    Missed,
+    /// An autoscaler adds it to those that run.
+    Beside,
+}
+
 impl From<StartupError> for ServiceError {
     fn from(error: StartupError) -> Self {
         ServiceError::new(ErrorClass::Named(error.class()), error.to_string())
@@ -43,6 +55,36 @@ impl Host {
     /// # Errors
     /// Not found, disabled, or `Failed to start app '<id>', error: …`.
     pub async fn start(&self, request: StartRequest, caller: &CallContext) -> Settled {
+        self.start_session(request, caller, Occasion::Asked).await
+    }
+
+    /// Starts one more session of an app that runs, in the name of whoever installed it.
+    ///
+    /// # Errors
+    /// As for [`Host::start`], and nothing of the app runs any more.
+    pub async fn start_beside(&self, workspace: &str, app: &str) -> Settled {
+        let request = StartRequest {
+            workspace: workspace.to_owned(),
+            app: app.to_owned(),
+            selector: VersionSelector::Current,
+            startup: StartupConfig::default(),
+            worker_id: None,
+            worker_mode: None,
+            progress: no_progress(),
+            trial: false,
+        };
+        let nobody = Arc::new(UserInfo::http_anonymous());
+        let address = self.directory.peer.address_in(workspace);
+        let caller = CallContext::internal(workspace, address, nobody);
+        self.start_session(request, &caller, Occasion::Beside).await
+    }
+
+    async fn start_session(
+        &self,
+        request: StartRequest,
+        caller: &CallContext,
+        occasion: Occasion,
+    ) -> Settled {
         let found = self
             .store
             .version(&request.workspace, &request.app, &request.selector)
@@ -62,7 +104,12 @@ impl Host {
         let slot = self.app(&workspace, &app).await?;
         let started = slot.send(StartSession {
             order: Box::new(order),
-            fresh,
+            fresh: match occasion {
+                Occasion::Asked => fresh,
+                Occasion::Missed => false,
+                Occasion::Beside => true,
+            },
+            beside: occasion == Occasion::Beside,
         });
         started
             .await
@@ -80,6 +127,7 @@ impl Host {
             .startup_config()?
             .overridden_by(request.startup)
             .plan(&manifest)?;
+        ScalingConfig::of(&manifest).map_err(|error| ServiceError::value(error.to_string()))?;
         let plain_page = self
             .is_plain_page(&request.workspace, &request.app, &found.label, &manifest)
             .await;
@@ -184,7 +232,9 @@ impl Host {
             progress: no_progress(),
             trial: false,
         };
-        let record = self.start(request, caller).await?;
+        let record = self
+            .start_session(request, caller, Occasion::Missed)
+            .await?;
         record
             .get_str("id")
             .map(str::to_owned)

@@ -201,6 +201,7 @@ pub struct Apps {
     pub chromium: String,
     pub no_sandbox: bool,
     pub max_browser_sessions: usize,
+    pub autoscaling_interval: f64,
 }
 
 impl Default for Apps {
@@ -211,6 +212,7 @@ impl Default for Apps {
             chromium: String::new(),
             no_sandbox: false,
             max_browser_sessions: 20,
+            autoscaling_interval: 10.0,
         }
     }
 }

@@ -247,6 +247,13 @@ pub static SETTINGS: &[Setting] = &[
         "Offer the built-in browser worker",
     ),
     setting(
+        "apps.autoscaling_interval",
+        None,
+        &["RHIZOME_AUTOSCALING_INTERVAL"],
+        Float,
+        "Seconds between two looks of an autoscaler",
+    ),
+    setting(
         "log.level",
         Some("log-level"),
         &["HYPHA_LOGLEVEL"],

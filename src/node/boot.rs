@@ -91,6 +91,7 @@ fn build_apps(
         apps,
         clock.clone(),
         config.server.local_url(),
+        seconds(config.apps.autoscaling_interval, 10.0),
     );
     directory.attach_apps(host.clone());
     directory.offer(PUBLIC, Controller::new(host.clone()))?;
@@ -235,4 +236,12 @@ pub(super) async fn stop_tree(root: &actix::Addr<NodeActor>, within: Duration) {
     if tokio::time::timeout(within, stopped).await.is_err() {
         tracing::warn!("the supervision tree did not stop in time");
     }
+}
+
+/// A setting as a duration; one that is none (negative, endless) gives way to the default.
+fn seconds(set: f64, default: f64) -> Duration {
+    Duration::try_from_secs_f64(set)
+        .ok()
+        .filter(|duration| !duration.is_zero())
+        .unwrap_or(Duration::from_secs_f64(default))
 }

@@ -3,6 +3,7 @@
 //! It outlives the lives of the actor: a restart continues the same entry.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -59,6 +60,7 @@ struct Life {
 pub struct SessionEntry {
     pub order: SessionOrder,
     pub slot: AddrSlot<SessionActor>,
+    draining: AtomicBool,
     life: Mutex<Life>,
 }
 
@@ -69,6 +71,7 @@ impl SessionEntry {
         Arc::new(SessionEntry {
             order,
             slot: AddrSlot::new(),
+            draining: AtomicBool::new(false),
             life: Mutex::new(Life {
                 state: SessionState::Selecting,
                 history,
@@ -87,6 +90,15 @@ impl SessionEntry {
 
     pub fn workspace(&self) -> &str {
         self.order.id.workspace()
+    }
+
+    /// From now on lookups do not find the session; who holds its services still can call them.
+    pub fn begin_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     pub fn state(&self) -> SessionState {
