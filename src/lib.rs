@@ -3,6 +3,7 @@
 pub mod apps;
 pub mod artifacts;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod gateway;
 pub mod http;
