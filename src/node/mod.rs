@@ -2,6 +2,7 @@
 
 mod actor;
 mod boot;
+mod counts;
 mod files;
 mod signals;
 
@@ -13,6 +14,7 @@ use actix::Addr;
 use thiserror::Error;
 
 pub use actor::NodeActor;
+pub use counts::Counts;
 pub use files::prefer_small_pages;
 
 use crate::apps::Host;
