@@ -4,6 +4,7 @@ mod actor;
 mod boot;
 mod counts;
 mod files;
+mod memory;
 mod signals;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +17,7 @@ use thiserror::Error;
 pub use actor::NodeActor;
 pub use counts::Counts;
 pub use files::prefer_small_pages;
+pub(crate) use memory::tidy_this_thread;
 
 use crate::apps::Host;
 use crate::apps::store::AppStoreError;

@@ -102,7 +102,7 @@ impl Departed {
     }
 
     /// How many departed clients are remembered.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.partings.len()
     }
 
@@ -138,11 +138,11 @@ mod tests {
 
         let second = Departed::default();
         second.restore(tree(), 5).unwrap();
-        assert_eq!((second.len(), second.stored_len()), (2, 2));
+        assert_eq!((second.count(), second.stored_len()), (2, 2));
         assert_eq!(second.take("ws/a", 10), ["evt"]);
         second.sweep(5 + MEMORY_MS);
         // The one that came back is still stored: the server may end again.
-        assert_eq!((second.len(), second.stored_len()), (0, 1));
+        assert_eq!((second.count(), second.stored_len()), (0, 1));
     }
 
     #[test]

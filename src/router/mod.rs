@@ -237,7 +237,7 @@ impl Router {
             clients_alive: self.living.count(),
             hubs: self.hubs.len(),
             subscriptions: clients.iter().map(|c| c.subscription_count()).sum(),
-            departed: self.departed.len(),
+            departed: self.departed.count(),
             subscribers_stored: self.departed.stored_len(),
             queued_messages: depths().map(|depth| depth.messages).sum(),
             queued_bytes: depths().map(|depth| depth.bytes).sum(),
