@@ -151,7 +151,7 @@ async def test_cycles_leave_nothing_behind(crashable, capsys):
 
 async def test_a_herd_returns_after_a_restart(crashable, caplog, capsys):
     """Everybody reconnects at once to a server that takes only a few at a time."""
-    server = crashable(env={"RHIZOME_BROWSER": "false", "RHIZOME_SETUPS": "12"})
+    server = crashable(env={"RHIZOME_BROWSER": "false", "RHIZOME_SETUPS": str(HERD // 8)})
     server.start()
     users = [User(server, f"user{number}") for number in range(HERD // 20)]
     gate, apis = asyncio.Semaphore(10), []
