@@ -131,7 +131,14 @@ impl Router {
     /// # Errors
     /// The store failed.
     pub fn keep_subscriptions(&self, client: &Client) -> Result<(), StoreError> {
-        self.departed.keep(&client.address, &client.subscriptions())
+        let subscriptions = client.subscriptions();
+        self.departed.keep(&client.address, &subscriptions)?;
+        if self.find(&client.address).is_none() {
+            // It left meanwhile; what was stored has to be forgotten in time.
+            self.departed
+                .note(&client.address, subscriptions, self.now_ms());
+        }
+        Ok(())
     }
 
     /// Registers a connection. With `supersede` (a valid reconnection token) a living connection

@@ -49,7 +49,7 @@ async function counts() {
 
 test("a Node client survives restarts", async (t) => {
   const alice = newUser(server, "alice");
-  const config = { server_url: server.url, token: alice.token };
+  const config = { server_url: server.url, token: alice.token, logger: null };
   const provider = await connectToServer({ ...config, client_id: "provider" });
   const caller = await connectToServer({ ...config, client_id: "caller" });
   const seen = [];
@@ -92,7 +92,8 @@ test("a Node client survives restarts", async (t) => {
 test("clients that come and go leave nothing behind", async (t) => {
   const alice = newUser(server, "alice");
   const cycle = async () => {
-    const api = await connectToServer({ server_url: server.url, token: alice.token, client_id: "cycle" });
+    const api = await connectToServer({
+      server_url: server.url, token: alice.token, client_id: "cycle", logger: null });
     await api.registerService({ id: "svc", echo: (x) => x });
     await api.disconnect();
   };
