@@ -126,6 +126,8 @@ pub struct Limits {
     pub mailbox_messages: usize,
     pub mailbox_bytes: usize,
     pub idle_timeout: f64,
+    pub ping_interval: f64,
+    pub setups: usize,
     pub stuck_after: f64,
     pub connections_per_user: usize,
     pub clients_per_workspace: usize,
@@ -148,6 +150,8 @@ impl Default for Limits {
             mailbox_messages: mailbox.count,
             mailbox_bytes: mailbox.bytes,
             idle_timeout: gateway.idle_timeout.as_secs_f64(),
+            ping_interval: gateway.ping_interval.as_secs_f64(),
+            setups: gateway.max_setups,
             stuck_after: gateway.stuck_after.as_secs_f64(),
             connections_per_user: workspace.connections_per_user,
             clients_per_workspace: workspace.clients_per_workspace,
@@ -169,6 +173,8 @@ impl Limits {
             message_rate: self.message_rate,
             message_burst: self.message_burst,
             idle_timeout: seconds(self.idle_timeout),
+            ping_interval: seconds(self.ping_interval),
+            max_setups: self.setups,
             stuck_after: seconds(self.stuck_after),
             ..GatewayLimits::default()
         }

@@ -170,6 +170,20 @@ pub static SETTINGS: &[Setting] = &[
         "Seconds of silence before a connection ends",
     ),
     setting(
+        "limits.ping_interval",
+        None,
+        &["RHIZOME_PING_INTERVAL"],
+        Float,
+        "Seconds of silence before a client is pinged",
+    ),
+    setting(
+        "limits.setups",
+        None,
+        &["RHIZOME_SETUPS"],
+        Int,
+        "Connections in set-up at the same time",
+    ),
+    setting(
         "limits.stuck_after",
         None,
         &["RHIZOME_STUCK_AFTER"],

@@ -26,7 +26,7 @@ use super::limits::MAX_TEXT;
 use super::presence::Presence;
 use super::socket::SocketHandle;
 use super::{Admission, Gateway, SetupPlace};
-use crate::router::{Client, CloseOrder, Outgoing};
+use crate::router::{Client, CloseOrder, Counted, Outgoing};
 
 /// Bodies above this travel as a second fragment of their message instead of being copied
 /// behind the header.
@@ -55,6 +55,7 @@ pub async fn upgrade(
         finished: RefCell::new(false),
     });
     let actor = ConnectionActor {
+        _counted: gateway.sockets.enter(),
         gateway,
         stage: if authenticates_by_query(request.query_string()) {
             Stage::OldProtocol
@@ -91,6 +92,7 @@ pub struct ConnectionActor {
     link: Rc<Link>,
     remote: String,
     socket: Option<SocketHandle>,
+    _counted: Counted,
 }
 
 type Ctx = WebsocketContext<ConnectionActor>;

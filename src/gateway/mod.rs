@@ -23,7 +23,7 @@ pub use socket::{HangUp, SocketHandle, hung_up};
 pub use watchdog::WatchdogActor;
 
 use crate::peer::Peer;
-use crate::router::{CLOSE_GOING_AWAY, Client, ClientSpec, Router};
+use crate::router::{CLOSE_GOING_AWAY, Census, Client, ClientSpec, Router};
 
 /// A connection that may be registered.
 pub struct Admission {
@@ -56,6 +56,7 @@ pub struct Gateway {
     pub limits: GatewayLimits,
     draining: AtomicBool,
     setups: AtomicUsize,
+    sockets: Census,
 }
 
 impl Gateway {
@@ -72,6 +73,7 @@ impl Gateway {
             limits,
             draining: AtomicBool::new(false),
             setups: AtomicUsize::new(0),
+            sockets: Census::default(),
         })
     }
 
@@ -86,6 +88,16 @@ impl Gateway {
     /// Whether the server is on its way out.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+
+    /// Connections in set-up.
+    pub fn setups(&self) -> usize {
+        self.setups.load(Ordering::Relaxed)
+    }
+
+    /// Connection actors in memory, whatever their stage.
+    pub fn sockets(&self) -> usize {
+        self.sockets.count()
     }
 
     /// Takes a place among the connections that are being set up. None: the server has too much

@@ -13,8 +13,10 @@ use crate::peer::Peer;
 use crate::router::{CLOSE_GOING_AWAY, Client, MailboxDepth, Outgoing, Router};
 use crate::supervision::{ExitReason, ExitSlot, SharedClock, Stop};
 
-/// Seconds between two looks.
+/// Longest time between two looks.
 const PERIOD: Duration = Duration::from_secs(5);
+/// Shortest time between two looks.
+const SHORTEST_PERIOD: Duration = Duration::from_millis(250);
 
 /// See the module's text. One per node, permanent.
 pub struct WatchdogActor {
@@ -79,7 +81,7 @@ impl WatchdogActor {
     fn schedule(&self, ctx: &mut Context<Self>) {
         ctx.spawn(
             self.clock
-                .sleep(PERIOD)
+                .sleep(period(&self.limits))
                 .into_actor(self)
                 .map(|(), actor, ctx| {
                     actor.look();
@@ -87,6 +89,12 @@ impl WatchdogActor {
                 }),
         );
     }
+}
+
+/// Time between two looks: short limits are watched more closely.
+fn period(limits: &GatewayLimits) -> Duration {
+    let shortest = limits.ping_interval.min(limits.stuck_after);
+    (shortest / 4).clamp(SHORTEST_PERIOD, PERIOD)
 }
 
 fn judge(client: &Client, waiting_since: Option<u64>, now: u64, limits: &GatewayLimits) -> Verdict {
@@ -201,6 +209,18 @@ mod tests {
         assert_eq!(verdict(&client, None, 600_000), Verdict::CloseIdle);
         client.heard(599_000, true);
         assert_eq!(verdict(&client, None, 600_000), Verdict::Leave);
+    }
+
+    #[test]
+    fn short_limits_are_watched_closely() {
+        let with = |ping_interval| GatewayLimits {
+            ping_interval,
+            ..GatewayLimits::default()
+        };
+        assert_eq!(period(&GatewayLimits::default()), PERIOD);
+        let second = Duration::from_secs(1);
+        assert_eq!(period(&with(second)), second / 4);
+        assert_eq!(period(&with(Duration::ZERO)), SHORTEST_PERIOD);
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub use error::HttpError;
 
 use crate::config::Server as ServerConfig;
 use crate::gateway::{self, SocketHandle};
-use crate::node::{Node, NodeError};
+use crate::node::{Node, NodeError, tidy_this_thread};
 
 /// Connections that wait to be accepted: a reconnect storm after a restart fits.
 const BACKLOG: u32 = 4096;
@@ -45,6 +45,7 @@ pub fn listen(node: Arc<Node>) -> Result<Server, NodeError> {
         source,
     };
     let http = HttpServer::new(move || {
+        tidy_this_thread(node.clock.clone());
         App::new()
             .app_data(Data::from(node.clone()))
             .app_data(Data::from(node.gateway.clone()))

@@ -49,6 +49,7 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
         config.limits.mailbox(),
         clock.clone(),
     ));
+    router.restore_subscriptions(store.tree("subscriptions")?)?;
     let peer = Peer::new(router.clone(), &config.server.base_url());
     let directory = Directory::open(DirectoryParts {
         router: router.clone(),

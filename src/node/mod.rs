@@ -2,7 +2,9 @@
 
 mod actor;
 mod boot;
+mod counts;
 mod files;
+mod memory;
 mod signals;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +15,9 @@ use actix::Addr;
 use thiserror::Error;
 
 pub use actor::NodeActor;
+pub use counts::Counts;
 pub use files::prefer_small_pages;
+pub(crate) use memory::tidy_this_thread;
 
 use crate::apps::Host;
 use crate::apps::store::AppStoreError;

@@ -133,6 +133,11 @@ impl MessageCache {
         Ok(joined.freeze())
     }
 
+    /// How many messages wait.
+    pub fn len(&self) -> usize {
+        self.clients.iter().map(|parts| parts.messages.len()).sum()
+    }
+
     /// Forgets all that a departed client left behind.
     pub fn forget_client(&self, client: &str) {
         self.clients.remove(client);

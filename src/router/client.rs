@@ -8,6 +8,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
 
+use super::census::Counted;
 use super::load::LoadMeter;
 use super::mailbox::{Mailbox, MailboxLimits, Outgoing, PushError};
 use crate::identity::{Level, UserInfo};
@@ -69,6 +70,7 @@ pub struct Client {
     traffic: AtomicU64,
     /// Pings sent since the last inbound frame.
     pub unanswered_pings: AtomicU32,
+    _counted: Counted,
 }
 
 impl Client {
@@ -77,6 +79,7 @@ impl Client {
         generation: u64,
         limits: MailboxLimits,
         now_ms: u64,
+        counted: Counted,
     ) -> (Arc<Self>, oneshot::Receiver<CloseOrder>) {
         let (close, closed) = oneshot::channel();
         let level = spec.user.level_in(&spec.workspace).unwrap_or(Level::Read);
@@ -100,6 +103,7 @@ impl Client {
             active: AtomicU64::new(now_ms),
             traffic: AtomicU64::new(now_ms),
             unanswered_pings: AtomicU32::new(0),
+            _counted: counted,
         };
         (Arc::new(client), closed)
     }
@@ -184,6 +188,11 @@ impl Client {
     /// Whether broadcasts of this type reach the connection.
     pub fn is_subscribed(&self, kind: &str) -> bool {
         self.subscriptions.read().contains(kind)
+    }
+
+    /// How many event types it is subscribed to.
+    pub fn subscription_count(&self) -> usize {
+        self.subscriptions.read().len()
     }
 
     /// A copy of the subscriptions, to carry them over a reconnection.

@@ -173,6 +173,21 @@ impl Directory {
         ids
     }
 
+    /// How many workspaces there are.
+    pub fn len(&self) -> usize {
+        self.spaces.len()
+    }
+
+    /// Whether there is no workspace; never true, the server has some of its own.
+    pub fn is_empty(&self) -> bool {
+        self.spaces.is_empty()
+    }
+
+    /// How many users are connected.
+    pub fn connected_users(&self) -> usize {
+        self.connections.len()
+    }
+
     /// Looks a workspace up, and makes it when it is the user's own personal one.
     ///
     /// # Errors

@@ -187,6 +187,11 @@ impl Registry {
         shelves.iter().map(|shelf| shelf.read().by_seq.len()).sum()
     }
 
+    /// How many workspaces have services.
+    pub fn shelves(&self) -> usize {
+        self.shelves.len()
+    }
+
     /// Whether nothing is registered.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -1,6 +1,7 @@
 """One server for the whole suite; tests that crash it bring up their own."""
 
 import os
+import signal
 import uuid
 
 import httpx
@@ -9,6 +10,11 @@ from hypha_rpc import connect_to_server
 
 from fakes import RecordingWorker
 from harness import RawPeer, RunningServer, Server, User
+
+
+def pytest_configure():
+    """Told to end, the run ends as after Ctrl-C: with its servers."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
