@@ -293,8 +293,8 @@ impl AppHost for Host {
         is_session_client(&record.client)
             && self
                 .sessions
-                .get(&record.address())
-                .is_some_and(|entry| entry.order.trial || entry.is_draining())
+                .find(&record.address())
+                .is_some_and(|entry| entry.order.trial || entry.is_leaving())
     }
 
     fn lazy_start(

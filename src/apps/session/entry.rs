@@ -101,6 +101,13 @@ impl SessionEntry {
         self.draining.load(Ordering::Relaxed)
     }
 
+    /// Whether the session is on its way out: its client may still be connected, but what is
+    /// asked of it now would fail half-way.
+    pub fn is_leaving(&self) -> bool {
+        use SessionState::{Cleanup, Failed, Stopped, Stopping};
+        self.is_draining() || matches!(self.state(), Cleanup | Stopping | Failed | Stopped)
+    }
+
     pub fn state(&self) -> SessionState {
         self.life.lock().state
     }
