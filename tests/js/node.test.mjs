@@ -77,6 +77,44 @@ test("large binary data in both directions", async () => {
   assert.equal(throughManager.byteLength, 1_000_000);
 });
 
+for (const [provides, calls] of [["http", "websocket"], ["websocket", "http"], ["http", "http"]]) {
+  test(`services over ${provides}, called over ${calls}`, async () => {
+    const alice = newUser(server, "alice");
+    const provider = await connect(alice, { client_id: "provider", transport: provides });
+    const caller = await connect(alice, { client_id: "caller", transport: calls });
+    await provider.registerService({
+      id: "svc",
+      config: { visibility: "protected" },
+      add: (a, b) => a + b,
+      each: async (items, callback) => { for (const item of items) await callback(item); return items.length; },
+      count: async function* (n) { for (let i = 0; i < n; i++) yield i; },
+      fail: () => { throw new Error("no good"); },
+      echo: (x) => x,
+    });
+    const service = await caller.getService("provider:svc");
+    assert.equal(await service.add(5, 3), 8);
+    const seen = [];
+    assert.equal(await service.each([1, "two", null], (item) => { seen.push(item); }), 3);
+    assert.deepEqual(seen, [1, "two", null]);
+    const counted = [];
+    for await (const i of await service.count(5)) counted.push(i);
+    assert.deepEqual(counted, [0, 1, 2, 3, 4]);
+    await assert.rejects(service.fail(), /no good/);
+    const data = new Uint8Array(5_000_000).map((_, i) => (i * 7) % 251);
+    const back = await service.echo(data);
+    assert.equal(Buffer.compare(Buffer.from(back), Buffer.from(data)), 0);
+    await provider.disconnect();
+    const gone = async () => !(await caller.listServices()).some((found) => found.id.endsWith("provider:svc"));
+    for (const deadline = Date.now() + 5000; !(await gone());) assert.ok(Date.now() < deadline);
+  });
+}
+
+test("an anonymous client over http", async () => {
+  const api = await connect(undefined, { transport: "http" });
+  assert.match(api.config.workspace, /^ws-user-anonymouz-/);
+  assert.equal(await api.echo("hello"), "hello");
+});
+
 test("a public service is open to other users, a protected one is not", async () => {
   const alice = newUser(server, "alice");
   const bob = newUser(server, "bob");
