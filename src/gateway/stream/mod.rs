@@ -9,6 +9,8 @@ mod liveness;
 mod open;
 mod reaper;
 mod table;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 pub use open::{CONTENT_TYPE, NotOpened, open};

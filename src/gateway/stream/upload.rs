@@ -19,6 +19,8 @@ use crate::wire::{self, Limits};
 
 /// A control message is smaller than this; nothing longer is looked at for one.
 const MAX_CONTROL: usize = 256;
+/// A sender that pauses for longer has vanished without a farewell.
+const STALLED: Duration = Duration::from_secs(30);
 
 /// Why a message was not taken.
 #[derive(Debug, Error)]
@@ -38,11 +40,15 @@ pub enum UploadError {
 /// Reads all of a request's body.
 ///
 /// # Errors
-/// It is empty, too long, or ends early.
+/// It is empty, too long, ends early, or does not go on.
 pub async fn read_body(mut payload: Payload, limit: usize) -> Result<Bytes, UploadError> {
     let mut first = Bytes::new();
     let mut whole = BytesMut::new();
-    while let Some(piece) = payload.next().await {
+    let stalled = |_| UploadError::Broken("The request body does not go on".to_owned());
+    while let Some(piece) = tokio::time::timeout(STALLED, payload.next())
+        .await
+        .map_err(stalled)?
+    {
         let piece = piece.map_err(|error| UploadError::Broken(error.to_string()))?;
         if first.len() + whole.len() + piece.len() > limit {
             return Err(UploadError::TooLarge(limit));
