@@ -83,6 +83,16 @@ impl Streams {
         self.uplinks.get(address).map(|uplink| uplink.clone())
     }
 
+    /// How many streams are open.
+    pub fn len(&self) -> usize {
+        self.uplinks.len()
+    }
+
+    /// Whether no stream is open.
+    pub fn is_empty(&self) -> bool {
+        self.uplinks.is_empty()
+    }
+
     pub(super) fn all(&self) -> Vec<Arc<Uplink>> {
         self.uplinks.iter().map(|uplink| uplink.clone()).collect()
     }
