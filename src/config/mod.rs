@@ -129,6 +129,10 @@ pub struct Limits {
     pub ping_interval: f64,
     pub setups: usize,
     pub stuck_after: f64,
+    pub stream_idle_threshold: f64,
+    pub stream_sweep_interval: f64,
+    pub stream_ping_timeout: f64,
+    pub stream_max_ping_misses: u32,
     pub connections_per_user: usize,
     pub clients_per_workspace: usize,
     pub services_per_client: usize,
@@ -153,6 +157,10 @@ impl Default for Limits {
             ping_interval: gateway.ping_interval.as_secs_f64(),
             setups: gateway.max_setups,
             stuck_after: gateway.stuck_after.as_secs_f64(),
+            stream_idle_threshold: gateway.stream_idle_threshold.as_secs_f64(),
+            stream_sweep_interval: gateway.stream_sweep_interval.as_secs_f64(),
+            stream_ping_timeout: gateway.stream_ping_timeout.as_secs_f64(),
+            stream_max_ping_misses: gateway.stream_max_ping_misses,
             connections_per_user: workspace.connections_per_user,
             clients_per_workspace: workspace.clients_per_workspace,
             services_per_client: workspace.services_per_client,
@@ -176,6 +184,10 @@ impl Limits {
             ping_interval: seconds(self.ping_interval),
             max_setups: self.setups,
             stuck_after: seconds(self.stuck_after),
+            stream_idle_threshold: seconds(self.stream_idle_threshold),
+            stream_sweep_interval: seconds(self.stream_sweep_interval),
+            stream_ping_timeout: seconds(self.stream_ping_timeout),
+            stream_max_ping_misses: self.stream_max_ping_misses,
             ..GatewayLimits::default()
         }
     }

@@ -1,12 +1,14 @@
-//! The doors for clients: the WebSocket endpoint, its handshake, and the watch over open
-//! connections.
+//! The doors for clients: the WebSocket endpoint, the stream over HTTP, their handshake, and the
+//! watch over open connections.
 
 mod connection;
+mod delivery;
 mod frames;
 mod handshake;
 mod limits;
 mod presence;
 mod socket;
+pub mod stream;
 mod throttle;
 mod watchdog;
 
@@ -16,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use futures::future::BoxFuture;
 
 pub use connection::{ConnectionActor, upgrade};
-pub use handshake::{Hello, Refusal};
+pub use handshake::{Hello, Refusal, RefusalKind};
 pub use limits::GatewayLimits;
 pub use presence::Presence;
 pub use socket::{HangUp, SocketHandle, hung_up};
@@ -24,6 +26,9 @@ pub use watchdog::WatchdogActor;
 
 use crate::peer::Peer;
 use crate::router::{CLOSE_GOING_AWAY, Census, Client, ClientSpec, Router};
+use crate::supervision::SharedClock;
+use crate::wire::Map;
+use stream::Streams;
 
 /// A connection that may be registered.
 pub struct Admission {
@@ -36,8 +41,8 @@ pub struct Admission {
 pub trait Membership: Send + Sync {
     /// Identifies a connection and prepares its workspace.
     fn admit(&self, hello: Hello) -> BoxFuture<'_, Result<Admission, Refusal>>;
-    /// The first text frame to a registered client, `connection_info` (protocol 1.3).
-    fn welcome(&self, client: &Client) -> String;
+    /// The first message to a registered client, `connection_info` (protocol 1.3).
+    fn welcome(&self, client: &Client) -> Map;
     /// A fresh reconnection token.
     fn reconnection_token(&self, client: &Client) -> String;
     /// The connection is registered.
@@ -54,6 +59,8 @@ pub struct Gateway {
     pub peer: Arc<Peer>,
     pub members: Arc<dyn Membership>,
     pub limits: GatewayLimits,
+    pub streams: Streams,
+    pub clock: SharedClock,
     draining: AtomicBool,
     setups: AtomicUsize,
     sockets: Census,
@@ -65,12 +72,15 @@ impl Gateway {
         peer: Arc<Peer>,
         members: Arc<dyn Membership>,
         limits: GatewayLimits,
+        clock: SharedClock,
     ) -> Arc<Self> {
         Arc::new(Gateway {
             router,
             peer,
             members,
             limits,
+            streams: Streams::default(),
+            clock,
             draining: AtomicBool::new(false),
             setups: AtomicUsize::new(0),
             sockets: Census::default(),
@@ -82,6 +92,14 @@ impl Gateway {
         self.draining.store(true, Ordering::Release);
         for client in self.router.all() {
             client.close(CLOSE_GOING_AWAY, "Server is shutting down");
+        }
+    }
+
+    /// Takes a connection out with all it offers, unless another one has taken its place.
+    fn remove(&self, client: &Arc<Client>) {
+        if self.router.unregister(client) {
+            self.peer.client_gone(&client.address);
+            self.members.left(client);
         }
     }
 

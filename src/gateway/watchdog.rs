@@ -10,7 +10,7 @@ use actix::prelude::*;
 
 use super::limits::GatewayLimits;
 use crate::peer::Peer;
-use crate::router::{CLOSE_GOING_AWAY, Client, MailboxDepth, Outgoing, Router};
+use crate::router::{CLOSE_GOING_AWAY, Client, MailboxDepth, Outgoing, Router, Transport};
 use crate::supervision::{ExitReason, ExitSlot, SharedClock, Stop};
 
 /// Longest time between two looks.
@@ -102,8 +102,8 @@ fn judge(client: &Client, waiting_since: Option<u64>, now: u64, limits: &Gateway
     if waiting_since.is_some_and(|since| age(since) >= limits.stuck_after) {
         return Verdict::CutStuck;
     }
-    // Streams over HTTP have their own way to tell life from silence.
-    if client.transport != "websocket" {
+    // `stream::reaper` tells life from silence there.
+    if client.transport != Transport::WebSocket {
         return Verdict::Leave;
     }
     if age(client.last_active()) >= limits.idle_timeout {
@@ -164,7 +164,7 @@ impl Handler<Stop> for WatchdogActor {
 mod tests {
     use super::*;
     use crate::identity::UserInfo;
-    use crate::router::{ClientSpec, MailboxLimits};
+    use crate::router::{ClientSpec, MailboxLimits, Transport};
     use crate::supervision::ManualClock;
 
     fn client() -> Arc<Client> {
@@ -177,7 +177,7 @@ mod tests {
             workspace: "ws".into(),
             client_id: "c".into(),
             user: Arc::new(UserInfo::root()),
-            transport: "websocket",
+            transport: Transport::WebSocket,
             cut: None,
             remote: String::new(),
         };

@@ -17,7 +17,7 @@ use crate::workspace::PUBLIC;
 const COOKIE: &str = "access_token";
 
 /// The token of a request: `Bearer`, the password of `Basic`, the raw header, or the cookie.
-fn token(request: &HttpRequest) -> Option<String> {
+pub(super) fn token(request: &HttpRequest) -> Option<String> {
     for (name, value) in request.headers() {
         let Ok(text) = value.to_str() else {
             continue;
@@ -96,6 +96,18 @@ fn own_workspace(user: &UserInfo) -> String {
 pub fn user(request: &HttpRequest, node: &Node) -> Result<UserInfo, HttpError> {
     let user = identify(request, node)?;
     Ok(acting_in(&user, &own_workspace(&user), node))
+}
+
+/// The workspace that a request acts in when it names none.
+///
+/// # Errors
+/// As for [`user`].
+pub fn workspace(request: &HttpRequest, node: &Node) -> Result<String, HttpError> {
+    let user = identify(request, node)?;
+    let named = user.scope.current_workspace.clone();
+    Ok(named
+        .filter(|ws| ws != PUBLIC && !user.is_anonymous)
+        .unwrap_or_else(|| user.personal_workspace()))
 }
 
 /// A caller in the workspace of the address, whether or not it may do anything there.

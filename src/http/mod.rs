@@ -9,6 +9,7 @@ mod health;
 mod mounts;
 mod pages;
 mod proxy;
+mod rpc;
 mod services;
 
 use std::sync::Arc;
@@ -56,6 +57,8 @@ pub fn listen(node: Arc<Node>) -> Result<Server, NodeError> {
     .max_connections(100_000)
     .on_connect(SocketHandle::note)
     .disable_signals()
+    // Otherwise the stream of a client that left would stay until its next message.
+    .h1_allow_half_closed(false)
     // Otherwise a closed WebSocket lingers for a second.
     .client_disconnect_timeout(std::time::Duration::ZERO)
     .shutdown_timeout(3)
@@ -72,6 +75,7 @@ fn routes(config: &mut ServiceConfig, server: &ServerConfig) {
         .service(web::scope("/health").configure(health::routes))
         .service(web::scope("/assets").configure(assets::routes))
         .service(web::scope("/admin").configure(admin::routes))
+        .configure(rpc::routes)
         .configure(services::routes)
         .configure(apps::routes)
         .configure(proxy::routes)

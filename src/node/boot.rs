@@ -13,6 +13,7 @@ use crate::apps::store::AppStore;
 use crate::apps::{Controller, Host, WorkspacesActor};
 use crate::artifacts::FolderBlobs;
 use crate::config::Config;
+use crate::gateway::stream::ReaperActor;
 use crate::gateway::{Gateway, WatchdogActor};
 use crate::identity::{Revocations, Tokens, TokensConfig, readable_id};
 use crate::peer::Peer;
@@ -60,7 +61,13 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
         clock: clock.clone(),
     })?;
     peer.offer("*", ManagerService::new(directory.clone()));
-    let gateway = Gateway::new(router, peer, directory.clone(), config.limits.gateway());
+    let gateway = Gateway::new(
+        router,
+        peer,
+        directory.clone(),
+        config.limits.gateway(),
+        clock.clone(),
+    );
     let (apps, browser) = build_apps(&config, &store, &directory, &clock)?;
     Ok(Arc::new(Node {
         apps,
@@ -204,7 +211,12 @@ fn child_specs(node: &Arc<Node>) -> ChildSpecs {
         )
     })
     .on_exhausted(OnExhausted::KeepTrying);
-    let mut specs = vec![watchdog];
+    let gateway = node.gateway.clone();
+    let reaper = ChildSpec::actor("reaper", "reaper", &AddrSlot::new(), move |args, _| {
+        ReaperActor::new(gateway.clone(), args.exit)
+    })
+    .on_exhausted(OnExhausted::KeepTrying);
+    let mut specs = vec![watchdog, reaper];
     if let Some(browser) = &node.browser {
         let (settings, clock) = (browser.settings.clone(), node.clock.clone());
         let spec = ChildSpec::observed("browser", "browser", &browser.slot, move |args, _| {

@@ -12,6 +12,8 @@ pub struct Counts {
     pub router: RouterCounts,
     /// Connection actors in memory, also those of connections that are not let in yet.
     pub connection_actors: usize,
+    /// Clients over plain HTTP whose requests are taken.
+    pub streams: usize,
     /// Connections in set-up.
     pub setups: usize,
     pub users: usize,
@@ -38,6 +40,7 @@ impl Counts {
         Counts {
             router: directory.router.counts(),
             connection_actors: node.gateway.sockets(),
+            streams: node.gateway.streams.len(),
             setups: node.gateway.setups(),
             users: directory.connected_users(),
             workspaces: directory.len(),

@@ -30,13 +30,21 @@ pub trait Cut: Send + Sync {
     fn cut(&self);
 }
 
+/// How a client is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Transport {
+    #[default]
+    WebSocket,
+    /// A streamed response for what it receives, a request for each message it sends.
+    Http,
+}
+
 /// What the gateway knows about a connection when it registers it.
 pub struct ClientSpec {
     pub workspace: String,
     pub client_id: String,
     pub user: Arc<UserInfo>,
-    /// "websocket" or "http".
-    pub transport: &'static str,
+    pub transport: Transport,
     pub cut: Option<Box<dyn Cut>>,
     /// Address of the peer, for people.
     pub remote: String,
@@ -55,7 +63,7 @@ pub struct Client {
     pub user_packed: Bytes,
     /// What this user may do in its own workspace.
     pub level: Level,
-    pub transport: &'static str,
+    pub transport: Transport,
     pub remote: String,
     pub mailbox: Mailbox,
     pub load: LoadMeter,

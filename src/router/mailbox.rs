@@ -17,9 +17,8 @@ use tokio::sync::Notify;
 pub enum Outgoing {
     /// A routed frame: a header written by the server, then the sender's body bytes untouched.
     Frame { header: Bytes, body: Bytes },
-    /// A control message (JSON text).
-    Text(String),
-    /// A WebSocket ping, answered by the peer's library.
+    /// A sign of life: a WebSocket ping, which the peer's library answers, or the control message
+    /// of a stream, which it ignores.
     Ping,
 }
 
@@ -28,7 +27,6 @@ impl Outgoing {
     pub fn size(&self) -> usize {
         match self {
             Outgoing::Frame { header, body } => header.len() + body.len(),
-            Outgoing::Text(text) => text.len(),
             Outgoing::Ping => 0,
         }
     }

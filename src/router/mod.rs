@@ -19,7 +19,7 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 
 pub use census::{Census, Counted};
-pub use client::{Client, ClientSpec, CloseOrder, Cut, MAX_SUBSCRIPTIONS};
+pub use client::{Client, ClientSpec, CloseOrder, Cut, MAX_SUBSCRIPTIONS, Transport};
 pub use departed::Departed;
 pub use hub::Hub;
 pub use load::LoadMeter;
@@ -177,6 +177,10 @@ impl Router {
             client.subscribe(old.subscriptions());
             self.leave_hub(&old);
             old.close(CLOSE_GOING_AWAY, "Superseded by a newer connection");
+            if old.transport == Transport::Http {
+                // A stream whose peer reads nothing takes no order, and nobody watches it any more.
+                old.cut();
+            }
         }
         Ok(Registration { client, closed })
     }
