@@ -10,6 +10,7 @@ mod mounts;
 mod pages;
 mod proxy;
 mod services;
+mod skills;
 
 use std::sync::Arc;
 
@@ -67,6 +68,7 @@ pub fn listen(node: Arc<Node>) -> Result<Server, NodeError> {
 /// All routes. Fixed ones first, then those under a workspace's name.
 fn routes(config: &mut ServiceConfig, server: &ServerConfig) {
     mounts::routes(config, server);
+    skills::routes(config, server);
     config
         .route("/ws", web::get().to(gateway::upgrade))
         .service(web::scope("/health").configure(health::routes))
