@@ -11,6 +11,7 @@ pub mod identity;
 pub mod node;
 pub mod peer;
 pub mod router;
+pub mod skills;
 pub mod store;
 pub mod supervision;
 pub mod wire;

@@ -39,6 +39,7 @@ pub struct Server {
     pub threads: usize,
     pub allow_origins: Vec<String>,
     pub static_mounts: Vec<String>,
+    pub disable_agent_skills: bool,
 }
 
 impl Default for Server {
@@ -53,6 +54,7 @@ impl Default for Server {
             threads: 0,
             allow_origins: vec!["*".into()],
             static_mounts: Vec::new(),
+            disable_agent_skills: false,
         }
     }
 }

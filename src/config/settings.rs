@@ -107,6 +107,13 @@ pub static SETTINGS: &[Setting] = &[
         "Folders served as they are: /name:folder",
     ),
     setting(
+        "server.disable_agent_skills",
+        Some("disable-agent-skills"),
+        &["HYPHA_DISABLE_AGENT_SKILLS"],
+        Bool,
+        "Leave out the documents for AI agents",
+    ),
+    setting(
         "auth.root_token",
         Some("root-token"),
         &["HYPHA_ROOT_TOKEN"],

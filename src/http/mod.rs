@@ -11,6 +11,7 @@ mod pages;
 mod proxy;
 mod rpc;
 mod services;
+mod skills;
 
 use std::sync::Arc;
 
@@ -70,6 +71,7 @@ pub fn listen(node: Arc<Node>) -> Result<Server, NodeError> {
 /// All routes. Fixed ones first, then those under a workspace's name.
 fn routes(config: &mut ServiceConfig, server: &ServerConfig) {
     mounts::routes(config, server);
+    skills::routes(config, server);
     config
         .route("/ws", web::get().to(gateway::upgrade))
         .service(web::scope("/health").configure(health::routes))
