@@ -15,7 +15,9 @@ use crate::artifacts::FolderBlobs;
 use crate::config::Config;
 use crate::gateway::{Gateway, WatchdogActor};
 use crate::identity::{Revocations, Tokens, TokensConfig, readable_id};
+use crate::login::LoginService;
 use crate::peer::Peer;
+use crate::queue::QueueService;
 use crate::router::Router;
 use crate::store::{Store, StoreError};
 use crate::supervision::{
@@ -60,6 +62,8 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
         clock: clock.clone(),
     })?;
     peer.offer("*", ManagerService::new(directory.clone()));
+    directory.offer(PUBLIC, LoginService::new(directory.clone())?)?;
+    directory.offer(PUBLIC, QueueService::new(directory.clone()))?;
     let gateway = Gateway::new(router, peer, directory.clone(), config.limits.gateway());
     let (apps, browser) = build_apps(&config, &store, &directory, &clock)?;
     Ok(Arc::new(Node {
