@@ -132,7 +132,7 @@ const SIGNUP: MethodSpec = MethodSpec {
 const VERIFY_EMAIL: MethodSpec = MethodSpec {
     name: "verify_email",
     doc: "Makes the account that was asked for, with the code from the email.",
-    params: &[EMAIL, optional("code", Kind::Any, "six digits")],
+    params: &[EMAIL, optional("code", Kind::Str, "six digits")],
 };
 
 const RESEND_CODE: MethodSpec = MethodSpec {

@@ -5,32 +5,30 @@ use std::time::Duration;
 
 use futures::FutureExt;
 
+use super::accounts::{Account, Accounts};
+use super::arguments::{MAX_TEXT, email, flag, lifetime, picture, text, too_long};
 use super::methods;
 use super::page::{Page, PageError};
 use super::sessions::{Profile, SessionError, Sessions, Wish};
 use crate::identity::{Level, UserInfo};
 use crate::map;
 use crate::peer::{
-    Arguments, CallContext, ErrorClass, MethodFuture, MethodSpec, Reply, Service, ServiceError,
-    ServiceSpec,
+    Arguments, CallContext, MethodFuture, MethodSpec, Reply, Service, ServiceError, ServiceSpec,
 };
 use crate::wire::{Map, Value};
 use crate::workspace::Directory;
 
 /// Seconds that a token made for a workspace lives when nobody says otherwise.
 const DEFAULT_LIFETIME_S: i64 = 3600;
-/// The longest that anybody may ask for.
-const LONGEST_LIFETIME_S: i64 = 365 * 86_400;
-/// Longest token and longest other text that is kept for a login, in bytes.
+/// Longest token, in bytes.
 const MAX_TOKEN: usize = 16 * 1024;
-const MAX_TEXT: usize = 256;
-const MAX_ADDRESS: usize = 2048;
 
 /// See the module's text.
 pub struct LoginService {
     directory: Arc<Directory>,
-    sessions: Sessions,
+    pub(super) sessions: Sessions,
     page: Page,
+    pub(super) accounts: Option<Accounts>,
 }
 
 impl From<SessionError> for ServiceError {
@@ -55,11 +53,15 @@ impl From<PageError> for ServiceError {
 impl LoginService {
     /// # Errors
     /// The page's template is broken.
-    pub fn new(directory: Arc<Directory>) -> Result<Arc<Self>, PageError> {
+    pub fn new(
+        directory: Arc<Directory>,
+        accounts: Option<Accounts>,
+    ) -> Result<Arc<Self>, PageError> {
         Ok(Arc::new(LoginService {
-            sessions: Sessions::new(directory.clock.clone(), false),
-            page: Page::new(false)?,
+            sessions: Sessions::new(directory.clock.clone(), accounts.is_some()),
+            page: Page::new(accounts.is_some())?,
             directory,
+            accounts,
         }))
     }
 
@@ -85,7 +87,7 @@ impl LoginService {
                 "logout_url" => format!("{}?logout=true&close=true", self.page_url()),
             })
             .into()),
-            other => Err(ServiceError::key(format!("Method not found: {other}"))),
+            other => self.run_account(other, args, &context).await,
         }
     }
 
@@ -171,7 +173,7 @@ impl LoginService {
             Some(workspace) => self.token_for(&user, workspace, expires_in)?,
             None => token.to_owned(),
         };
-        let profile = Profile {
+        let mut profile = Profile {
             token,
             workspace,
             expires_in,
@@ -182,11 +184,23 @@ impl LoginService {
             user_id: text(args, "user_id", MAX_TEXT)?.or_else(|| Some(user.id.clone())),
             picture: picture(args)?,
         };
+        if let Some(account) = self.account_of(&user) {
+            // What the server knows by itself is better than what it is told.
+            profile.name = profile.name.or(Some(account.name));
+            profile.email = Some(account.email);
+            profile.email_verified = Some(account.email_verified);
+        }
         self.sessions.complete(key, &user.id, profile)?;
         Ok(Value::Nil.into())
     }
 
-    fn verified(&self, token: &str) -> Result<UserInfo, ServiceError> {
+    fn account_of(&self, user: &UserInfo) -> Option<Account> {
+        let found = self.accounts.as_ref()?.by_user(&user.id);
+        // Why not, is in the log; a login does not fail for it.
+        found.ok().flatten()
+    }
+
+    pub(super) fn verified(&self, token: &str) -> Result<UserInfo, ServiceError> {
         if token.len() > MAX_TOKEN {
             return Err(too_long("token", MAX_TOKEN));
         }
@@ -202,7 +216,7 @@ impl LoginService {
     }
 
     /// A token of `user` for `workspace`, in which they may read at least.
-    fn token_for(
+    pub(super) fn token_for(
         &self,
         user: &UserInfo,
         workspace: &str,
@@ -223,7 +237,10 @@ impl LoginService {
 
 impl Service for LoginService {
     fn spec(&self) -> &ServiceSpec {
-        &methods::SPEC
+        match self.accounts {
+            Some(_) => &methods::SPEC_WITH_ACCOUNTS,
+            None => &methods::SPEC,
+        }
     }
 
     fn config(&self) -> Map {
@@ -237,77 +254,5 @@ impl Service for LoginService {
         context: CallContext,
     ) -> MethodFuture {
         self.run(method.name, arguments, context).boxed()
-    }
-}
-
-fn too_long(name: &str, limit: usize) -> ServiceError {
-    ServiceError::value(format!("argument '{name}' is longer than {limit} bytes"))
-}
-
-/// A text that is not too long; an empty one is none, as pages send it for what they do not know.
-fn text(args: &Arguments, name: &str, limit: usize) -> Result<Option<String>, ServiceError> {
-    match args.opt_str(name)? {
-        None | Some("") => Ok(None),
-        Some(text) if text.len() > limit => Err(too_long(name, limit)),
-        Some(text) => Ok(Some(text.to_owned())),
-    }
-}
-
-/// A whole number of seconds, or the text of one, or nothing.
-fn lifetime(args: &Arguments) -> Result<Option<i64>, ServiceError> {
-    let value = args.get("expires_in");
-    let seconds = match value {
-        Value::Nil => return Ok(None),
-        Value::Str(text) if text.is_empty() => return Ok(None),
-        Value::Str(text) => text.trim().parse::<f64>().ok(),
-        other => other.as_f64(),
-    };
-    match seconds {
-        // No time at all means the default, as it does for the reference.
-        Some(0.0) => Ok(None),
-        Some(seconds) if seconds >= 1.0 => Ok(Some((seconds as i64).min(LONGEST_LIFETIME_S))),
-        Some(_) => Err(ServiceError::new(
-            ErrorClass::Assertion,
-            "expires_in should be greater than 0",
-        )),
-        None => Err(ServiceError::type_(format!(
-            "argument 'expires_in' must be an integer, got {}",
-            value.type_name()
-        ))),
-    }
-}
-
-fn flag(args: &Arguments, name: &str) -> Result<Option<bool>, ServiceError> {
-    match args.get(name) {
-        Value::Str(text) => match text.to_ascii_lowercase().as_str() {
-            "" => Ok(None),
-            "true" | "1" => Ok(Some(true)),
-            "false" | "0" => Ok(Some(false)),
-            _ => Err(ServiceError::type_(format!(
-                "argument '{name}' must be true or false"
-            ))),
-        },
-        _ => args.opt_bool(name),
-    }
-}
-
-fn email(args: &Arguments) -> Result<Option<String>, ServiceError> {
-    let email = text(args, "email", MAX_TEXT)?;
-    match &email {
-        Some(text) if !text.contains('@') => Err(ServiceError::value(
-            "value is not a valid email address: it must have an @-sign",
-        )),
-        _ => Ok(email),
-    }
-}
-
-fn picture(args: &Arguments) -> Result<Option<String>, ServiceError> {
-    let picture = text(args, "picture", MAX_ADDRESS)?;
-    match picture.as_deref().map(url::Url::parse) {
-        None => Ok(None),
-        Some(Ok(url)) if matches!(url.scheme(), "http" | "https") => Ok(picture),
-        Some(_) => Err(ServiceError::value(
-            "argument 'picture' must be an http or https address",
-        )),
     }
 }

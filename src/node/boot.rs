@@ -15,7 +15,7 @@ use crate::artifacts::FolderBlobs;
 use crate::config::Config;
 use crate::gateway::{Gateway, WatchdogActor};
 use crate::identity::{Revocations, Tokens, TokensConfig, readable_id};
-use crate::login::LoginService;
+use crate::login::{Accounts, LoginService};
 use crate::peer::Peer;
 use crate::queue::QueueService;
 use crate::router::Router;
@@ -62,7 +62,11 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
         clock: clock.clone(),
     })?;
     peer.offer("*", ManagerService::new(directory.clone()));
-    directory.offer(PUBLIC, LoginService::new(directory.clone())?)?;
+    let accounts = match config.auth.local_accounts {
+        true => Some(Accounts::open(directory.clone(), &store, &config.accounts)?),
+        false => None,
+    };
+    directory.offer(PUBLIC, LoginService::new(directory.clone(), accounts)?)?;
     directory.offer(PUBLIC, QueueService::new(directory.clone()))?;
     let gateway = Gateway::new(router, peer, directory.clone(), config.limits.gateway());
     let (apps, browser) = build_apps(&config, &store, &directory, &clock)?;
