@@ -21,6 +21,7 @@ use crate::workspace::WorkspaceLimits;
 pub struct Config {
     pub server: Server,
     pub auth: Auth,
+    pub accounts: Accounts,
     pub limits: Limits,
     pub apps: Apps,
     pub log: Log,
@@ -99,6 +100,7 @@ pub struct Auth {
     pub root_token: String,
     pub jwt_secret: String,
     pub reconnection_token_life_time: f64,
+    pub local_accounts: bool,
 }
 
 impl Default for Auth {
@@ -107,6 +109,7 @@ impl Default for Auth {
             root_token: String::new(),
             jwt_secret: String::new(),
             reconnection_token_life_time: 172_800.0,
+            local_accounts: false,
         }
     }
 }
@@ -115,6 +118,39 @@ impl Default for Auth {
 impl std::fmt::Debug for Auth {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Auth").finish_non_exhaustive()
+    }
+}
+
+/// `[accounts]`, for `auth.local_accounts`; times in seconds.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Accounts {
+    pub code_lifetime: f64,
+    pub code_attempts: u32,
+    pub resend_after: f64,
+    pub max_pending: usize,
+    pub mail_from: String,
+    pub resend_api_key: String,
+    pub resend_address: String,
+}
+
+impl Default for Accounts {
+    fn default() -> Self {
+        Accounts {
+            code_lifetime: 600.0,
+            code_attempts: 5,
+            resend_after: 30.0,
+            max_pending: 10_000,
+            mail_from: "Rhizome <onboarding@resend.dev>".into(),
+            resend_api_key: String::new(),
+            resend_address: "https://api.resend.com/emails".into(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Accounts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Accounts").finish_non_exhaustive()
     }
 }
 

@@ -123,6 +123,12 @@ pub fn in_workspace(
     Ok(context(acting_in(&user, workspace, node), workspace, node))
 }
 
+/// A caller in the workspace of the address who is nobody in particular.
+pub fn nobody_in(node: &Node, workspace: &str) -> CallContext {
+    let user = acting_in(&UserInfo::http_anonymous(), workspace, node);
+    context(user, workspace, node)
+}
+
 /// A caller of a service in workspace `target`, in the workspace that it calls from
 /// (http.md 4.3): the one its token names; else the target if it may read there; else its own.
 ///

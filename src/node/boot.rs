@@ -16,7 +16,9 @@ use crate::config::Config;
 use crate::gateway::stream::ReaperActor;
 use crate::gateway::{Gateway, WatchdogActor};
 use crate::identity::{Revocations, Tokens, TokensConfig, readable_id};
+use crate::login::{Accounts, LoginService};
 use crate::peer::Peer;
+use crate::queue::QueueService;
 use crate::router::Router;
 use crate::store::{Store, StoreError};
 use crate::supervision::{
@@ -61,6 +63,12 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
         clock: clock.clone(),
     })?;
     peer.offer("*", ManagerService::new(directory.clone()));
+    let accounts = match config.auth.local_accounts {
+        true => Some(Accounts::open(directory.clone(), &store, &config.accounts)?),
+        false => None,
+    };
+    directory.offer(PUBLIC, LoginService::new(directory.clone(), accounts)?)?;
+    directory.offer(PUBLIC, QueueService::new(directory.clone()))?;
     let gateway = Gateway::new(
         router,
         peer,

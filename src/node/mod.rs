@@ -26,6 +26,7 @@ use crate::config::{Config, ConfigError};
 use crate::gateway::Gateway;
 use crate::http;
 use crate::identity::RootTokenError;
+use crate::login::PageError;
 use crate::peer::ServiceError;
 use crate::store::StoreError;
 use crate::supervision::{AddrSlot, SharedClock, Stop};
@@ -66,6 +67,8 @@ pub enum NodeError {
     Blobs(#[from] BlobError),
     #[error("a page template is broken: {0}")]
     Template(#[from] CompileError),
+    #[error(transparent)]
+    LoginPage(#[from] PageError),
     #[error("the server's own services cannot be offered: {0}")]
     Service(#[from] ServiceError),
     #[error("the node failed: {0}")]

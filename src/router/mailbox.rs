@@ -162,6 +162,20 @@ impl Mailbox {
         self.reader.wake();
     }
 
+    /// Resolves when the mailbox is closed: its connection ended or is ending.
+    pub async fn closed(&self) {
+        loop {
+            let changed = self.space.notified();
+            tokio::pin!(changed);
+            // Registered before the look, so that a close in between is not missed.
+            changed.as_mut().enable();
+            if self.queue.lock().closed {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// Messages and bytes waiting, and how often the reader has emptied the queue: a watchdog
     /// tells a stuck reader by a queue that waits while the number of drains stands still.
     pub fn depth(&self) -> MailboxDepth {

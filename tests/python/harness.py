@@ -448,3 +448,24 @@ class Wire:
         self.dead = True
         self.cut()
         self.listener.close()
+
+
+async def leave_waiting(raw, who, api, service, method, args):
+    """Calls a method of a service of the server that waits, and leaves before it answers.
+
+    Returns when the server has noticed; `api` is another client in the workspace of `who`.
+    """
+    address, service_id = service["id"].split(":")
+    peer = await raw(who)
+    await peer.send({"type": "method", "from": peer.address, "to": address, "session": uuid.uuid4().hex,
+                     "method": f"services.{service_id}.{method}"},
+                    {"args": args, "promise": "*", "t": 15.0})
+    # Messages of one connection are taken in order, so the call has begun when this is answered.
+    assert await peer.call("echo", 1) == ("resolve", 1)
+    client = peer.info["client_id"]
+    await peer.close()
+
+    async def gone():
+        return all(client not in str(entry) for entry in await api.list_clients())
+
+    await eventually(gone)

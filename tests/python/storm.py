@@ -73,7 +73,7 @@ class Survivor:
         api = await connect_to_server({"server_url": server.url, "token": user.token(), "client_id": name, **config})
         one = cls(api, name)
         await api.register_service({"id": "svc", "echo": lambda x: [name, x]})
-        api.on(cls.EVENT, lambda event: one.seen.append(event["data"]))
+        api.rpc.on(cls.EVENT, lambda event: one.seen.append(event["data"]))
         await api.subscribe(cls.EVENT)
         return one
 

@@ -13,7 +13,6 @@ import sys
 import time
 from pathlib import Path
 
-import httpx
 import pytest
 from hypha_rpc import connect_to_server
 
@@ -26,10 +25,6 @@ pytestmark = [pytest.mark.ours, pytest.mark.timeout(3600 if LONG else 120)]
 FLAP_WINDOW = 5.3
 # Growth that is no leak: the allocator's arenas and the page cache of the store.
 SLACK_MIB = 24
-
-
-def speaks_http(server):
-    return httpx.get(f"{server.url}/rpc", timeout=5).status_code != 404
 
 
 async def restart(server, how):
@@ -49,9 +44,8 @@ async def test_clients_survive_restarts(crashable, capsys):
     server.start()
     alice = User(server, "alice")
     caller = await connect_to_server({"server_url": server.url, "token": alice.token(), "client_id": "caller"})
-    survivors = [await Survivor.start(server, alice, "over-ws")]
-    if speaks_http(server):
-        survivors.append(await Survivor.start(server, alice, "over-http", transport="http"))
+    survivors = [await Survivor.start(server, alice, "over-ws"),
+                 await Survivor.start(server, alice, "over-http", transport="http")]
     expected, times = await service_ids(caller), []
     for number in range(RESTARTS):
         if LONG or number == 3:

@@ -19,7 +19,7 @@ use super::{HttpError, caller};
 use crate::node::Node;
 use crate::peer::{CallContext, CallOptions, ErrorClass, ServiceError};
 use crate::workspace::service_id::ServiceId;
-use crate::workspace::{LookupOptions, ServiceRecord};
+use crate::workspace::{LookupOptions, PUBLIC, ServiceRecord};
 
 pub fn routes(config: &mut ServiceConfig) {
     config
@@ -87,6 +87,10 @@ fn text(status: u16, body: String) -> HttpResponse {
         .body(body)
 }
 
+fn is_login(workspace: &str, service_id: &str) -> bool {
+    workspace == PUBLIC && service_id == "hypha-login"
+}
+
 async fn to_root(request: HttpRequest, path: Path<(String, String)>) -> HttpResponse {
     let (workspace, service_id) = path.into_inner();
     redirect(
@@ -137,7 +141,13 @@ async fn serve(
     node: Data<Node>,
 ) -> Result<HttpResponse, TextError> {
     let (workspace, service_id, path) = path.into_inner();
-    let context = caller::in_workspace(&request, &node, &workspace)?;
+    let context = match caller::in_workspace(&request, &node, &workspace) {
+        // A browser that holds a dead token must be able to get a new one.
+        Err(HttpError::Unauthorized(_)) if is_login(&workspace, &service_id) => {
+            caller::nobody_in(&node, &workspace)
+        }
+        known => known?,
+    };
     if !node.directory.exists(&workspace) {
         return Err(HttpError::NotFound(format!(
             "Workspace {workspace} does not exist or is not accessible"
