@@ -10,7 +10,7 @@ use serde_json::{Map as JsonMap, Value as Json, json};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::files::{AppFile, FileError, normalise_files};
-use super::host::Host;
+use super::host::{Host, WorkerWish};
 use super::ids::AppId;
 use super::manifest::{Manifest, ManifestError, given_manifest};
 use super::progress::{Progress, Step};
@@ -188,11 +188,14 @@ impl Host {
         let app_type = checked.app_type().unwrap_or_default().to_owned();
         let worker = self
             .choose_worker(
-                &request.workspace,
-                &app_type,
-                request.worker_id.as_deref(),
-                request.worker_mode.as_deref(),
-                app,
+                &WorkerWish {
+                    workspace: &request.workspace,
+                    app,
+                    app_type: &app_type,
+                    worker_id: request.worker_id.as_deref(),
+                    mode: request.worker_mode.as_deref(),
+                },
+                &context.user,
             )
             .await
             .map_err(|error| for_app_type(error, &app_type))?;

@@ -23,6 +23,7 @@ use crate::supervision::{SharedClock, spawn_detached};
 use crate::wire::{Map, Value};
 
 use super::record::ServiceRecord;
+use super::selection::SelectionMode;
 
 /// Settings of workspaces and their members.
 #[derive(Debug, Clone)]
@@ -65,7 +66,7 @@ pub trait AppHost: Send + Sync {
         caller: CallContext,
     ) -> BoxFuture<'static, Result<String, ServiceError>>;
     /// The selection mode that an app's manifest asks for.
-    fn selection_mode(&self, workspace: &str, app: &str) -> Option<String>;
+    fn selection_mode(&self, workspace: &str, app: &str) -> Option<SelectionMode>;
     /// Service descriptions from the manifests of installed apps.
     fn app_services(&self, workspace: &str) -> BoxFuture<'static, Vec<Map>>;
     /// Whether a service belongs to a trial start, which no lookup may find.
