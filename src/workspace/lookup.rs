@@ -71,6 +71,12 @@ impl Directory {
     ) -> Result<Map, ServiceError> {
         let record = self.resolve(text, options, context).await?;
         let mut service = self.fetch(&record, options).await?;
+        // The provider tells all; who else is authorised is for members only (rule V3).
+        if !context.user.allows(&record.workspace, Level::Read)
+            && let Some(Value::Map(config)) = service.get_mut("config")
+        {
+            config.remove("authorized_workspaces");
+        }
         if let Some(case) = &options.case_conversion {
             service = convert_keys(service, case)?;
         }
@@ -152,7 +158,11 @@ impl Directory {
     ) -> Result<Option<Arc<ServiceRecord>>, ServiceError> {
         let mode = self.mode(id, options)?;
         let mut found = self.registry.find(id);
-        found.retain(|record| !self.apps().is_some_and(|apps| apps.hides(record)));
+        let member = context.user.allows(&id.workspace, Level::Read);
+        found.retain(|record| {
+            // Strangers do not learn from a `built-in` who is connected (rule S6).
+            (member || !record.is_built_in()) && !self.apps().is_some_and(|apps| apps.hides(record))
+        });
         if found.is_empty() {
             return Ok(None);
         }
