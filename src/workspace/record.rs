@@ -295,7 +295,7 @@ fn own_name(service: &Map, workspace: &str, client: &str) -> Result<String, Serv
             "Service id {id} names the client '{given}', but it is registered by '{client}'"
         )));
     }
-    if !is_service_name(parts.service) {
+    if !is_service_name(parts.service) || parts.app.is_some() {
         return Err(ServiceError::value(format!(
             "Invalid service id: {id}, the name must not be empty or contain '/', ':', '@', '*'"
         )));
@@ -346,6 +346,7 @@ mod tests {
             ("ws/svc", "Service id info must contain ':'"),
             ("ws/c:", "must not be empty"),
             ("ws/c:a*b", "must not be empty or contain"),
+            ("ws/c:a@b", "must not be empty or contain"),
         ] {
             let error = register(map! { "id" => id }).unwrap_err();
             assert!(error.contains(text), "{id}: {error}");

@@ -10,7 +10,7 @@
 | V6 | overwriting somebody's workspace | test_v6_… |
 | V7 | creating the server's or somebody's personal workspace | test_v7_… |
 | V8 | losing ownership, or giving away one's quota, by a list of owners | test_v8_… |
-| V10–V14 | using an id that begins with a foreign workspace: sessions, logs, apps, workers | test_v10_… to test_v14_… |
+| V10–V13 | using an id that begins with a foreign workspace: sessions, logs, apps | test_v10_… to test_v13_… |
 | V15 | listing foreign clients; a `*` entry that hides a stronger one | test_v15_… |
 | V16 | text that acts as a query | test_v16_… |
 | S1 | describing a foreign workspace, or getting variables other than by `get_env` | test_s1_… |
@@ -92,11 +92,13 @@ async def test_v1_registrations_are_the_callers_own(raw, alice, bob):
         assert [s["id"] for s in services if s["name"] == "svc"] == []
 
 
-async def test_v1_the_config_does_not_move_a_service(connect, alice, bob):
-    thief = await connect(bob, client_id="thief")
-    await thief.register_service({"id": "svc", "f": lambda: 1, "config": {
-        "visibility": "public", "workspace": alice.workspace, "created_by": {"id": alice.id}}})
-    info = await thief.get_service_info("svc")
+async def test_v1_the_config_does_not_move_a_service(connect, raw, alice, bob):
+    thief = await raw(bob, client_id="thief")
+    await thief.register_built_in()
+    claimed = {"visibility": "public", "workspace": alice.workspace, "created_by": {"id": alice.id}}
+    assert await thief.call("register_service", {
+        "id": f"{thief.address}:svc", "name": "svc", "type": "generic", "config": claimed}) == ("resolve", None)
+    _, info = await thief.call("get_service_info", "svc")
     assert info["id"] == f"{bob.workspace}/thief:svc"
     assert info["config"]["workspace"] == bob.workspace
     assert info["config"]["created_by"] == {"id": bob.id}
@@ -206,7 +208,7 @@ async def test_v7_names_of_the_system_and_of_others(connect, api, alice, bob, na
     name, stranger = name.format(alice=alice.id), await connect(bob)
     for overwrite in (False, True):
         error = await failure(stranger.create_workspace({"name": name}, overwrite=overwrite))
-        assert error.startswith("PermissionError: Permission denied"), error
+        assert "Permission denied" in error or "at least one hyphen" in error, error
     assert name not in [w["id"] for w in await stranger.list_workspaces()]
     assert (await api.check_status())["status"] == "ready"
 
@@ -273,24 +275,15 @@ async def test_v12_foreign_sessions(controller, session, connect, bob, alice):
 
 
 @pytest.mark.parametrize("method, more", [
-    ("start", []), ("get_app_info", []), ("uninstall", []), ("get_file_content", ["source"]),
-    ("edit_app", []), ("commit_app", []),
+    ("start", []), ("get_app_info", []), ("uninstall", []), ("list_files", []), ("read_file", ["source"]),
 ])
 async def test_v13_ids_with_a_foreign_workspace(controller, session, worker, connect, alice, bob, method, more):
     theirs = await (await connect(bob)).get_service("public/server-apps")
     before = len(worker.started)
     app = f"{alice.workspace}/{session.app_id}"
-    # A method the controller does not offer, or that knows no foreign ids, is as good as a refusal.
-    error = await failure(getattr(theirs, method)(app, *more))
-    assert "ermission" in error or "not found" in error.lower() or "nvalid" in error, error
+    assert "ermission" in await failure(getattr(theirs, method)(app, *more))
     assert len(worker.started) == before
     assert session.app_id in str(await controller.list_apps())
-
-
-async def test_v14_editing_foreign_workers(controller, session, worker, connect, bob):
-    theirs = await (await connect(bob)).get_service("public/server-apps")
-    assert "ermission" in await failure(theirs.edit_worker(worker.id, disabled=True))
-    assert [w["disabled"] for w in await controller.list_workers() if w["id"] == worker.id] == [False]
 
 
 async def test_v15_clients_of_a_foreign_workspace(connect, api, alice, bob):
@@ -310,7 +303,7 @@ async def test_v15_an_entry_for_all_hides_no_stronger_one(server, connect, alice
         member = await connect(token=jwt(server.jwt_secret, claims(bob.id, scope)))
         await member.set_env("KEY", "value")
         # And it gives no more than it says elsewhere.
-        assert "Permission denied" in await failure(member.generate_token())
+        assert await failure(member.generate_token()) == "PermissionError: Only admin can generate token."
 
 
 @pytest.mark.parametrize("text", ["%", "_", "*", "' OR '1'='1", "seen%", "se\x01en", "seen'; DROP TABLE event_logs"])
@@ -415,7 +408,7 @@ async def test_s3_nothing_is_smuggled_into_a_scope(connect, alice, bob, config):
         return value.format(alice=alice.workspace, bob=bob.workspace)
 
     error = await failure(api.generate_token({key: filled(value) for key, value in config.items()}))
-    assert error.split(":")[0] in ("ValueError", "PermissionError"), error
+    assert error.startswith(("ValueError: ", "PermissionError: ")), error
 
 
 async def test_s4_a_personal_workspace_waits_for_its_user(connect, user, bob):
@@ -514,7 +507,6 @@ async def test_s11_the_right_to_use_an_app_comes_before_its_start(controller, se
     ("get_service", "{alice}/ow*:hidden"), ("get_service", "{alice}/hid*"), ("get_service_info", "ws-user-*/hidden"),
     ("list_clients", "*"), ("list_clients", "ws-user-*"), ("get_workspace_info", "*"), ("cleanup", "*"),
     ("delete_workspace", "*"), ("delete_workspace", "ws-user-*"), ("list_service_types", "*"),
-    ("unregister_service", "*"), ("unregister_service", "*/*:hidden"),
 ])
 async def test_s12_wildcards_are_refused(connect, alice, bob, call):
     owner, stranger = await connect(alice, client_id="owner"), await connect(bob)
@@ -638,7 +630,7 @@ async def test_unlisted_services_are_found_by_id_alone(connect, alice, bob):
     owner, stranger = await connect(alice), await connect(bob)
     await owner.register_service({"id": "quiet", "f": lambda: 1, "config": {"visibility": "unlisted"}})
     for query in (alice.workspace, "*", f"{alice.workspace}/quiet", {"workspace": alice.workspace, "id": "quiet"}):
-        assert await stranger.list_services(query) == [] or "quiet" not in str(await stranger.list_services(query))
+        assert ":quiet" not in str(await stranger.list_services(query))
     assert await (await stranger.get_service(f"{alice.workspace}/quiet")).f() == 1
 
 
