@@ -23,6 +23,9 @@ use crate::identity::{Level, UserInfo};
 use crate::peer::{CallContext, Callback, ErrorClass, ServiceError};
 use crate::wire::Value;
 
+/// Most installed apps of one workspace.
+const MAX_APPS: usize = 1000;
+
 type Fields = JsonMap<String, Json>;
 
 /// One install, overwrite or removal of an app at a time.
@@ -119,6 +122,13 @@ impl Host {
         // Told before the work of compiling and starting.
         if !request.overwrite && self.store.exists(&request.workspace, app).await? {
             return Err(super::store::AppStoreError::Exists(app.to_owned()).into());
+        }
+        let known = self.store.list(&request.workspace).await?;
+        if known.len() >= MAX_APPS && !known.iter().any(|listed| listed.alias == app) {
+            return Err(ServiceError::runtime(format!(
+                "workspace {} has {MAX_APPS} apps, which is the limit",
+                request.workspace
+            )));
         }
         tell(&request.progress, Step::ParsingManifest);
         let prepared = self.prepare(request, app, context).await?;
