@@ -65,7 +65,7 @@ impl Departed {
             return self.discard(address);
         }
         if self.partings.len() >= MOST && !self.partings.contains_key(address) {
-            return;
+            return self.discard(address);
         }
         let parting = Parting {
             subscriptions,
