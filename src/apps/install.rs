@@ -10,7 +10,7 @@ use serde_json::{Map as JsonMap, Value as Json, json};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::files::{AppFile, FileError, normalise_files};
-use super::host::Host;
+use super::host::{Host, WorkerWish};
 use super::ids::AppId;
 use super::manifest::{Manifest, ManifestError, given_manifest};
 use super::progress::{Progress, Step};
@@ -22,6 +22,9 @@ use super::store::{StageRequest, VersionSelector};
 use crate::identity::{Level, UserInfo};
 use crate::peer::{CallContext, Callback, ErrorClass, ServiceError};
 use crate::wire::Value;
+
+/// Most installed apps of one workspace.
+const MAX_APPS: usize = 1000;
 
 type Fields = JsonMap<String, Json>;
 
@@ -120,6 +123,13 @@ impl Host {
         if !request.overwrite && self.store.exists(&request.workspace, app).await? {
             return Err(super::store::AppStoreError::Exists(app.to_owned()).into());
         }
+        let known = self.store.list(&request.workspace).await?;
+        if known.len() >= MAX_APPS && !known.iter().any(|listed| listed.alias == app) {
+            return Err(ServiceError::runtime(format!(
+                "workspace {} has {MAX_APPS} apps, which is the limit",
+                request.workspace
+            )));
+        }
         tell(&request.progress, Step::ParsingManifest);
         let prepared = self.prepare(request, app, context).await?;
         tell(&request.progress, Step::CreatingArtifact);
@@ -188,11 +198,14 @@ impl Host {
         let app_type = checked.app_type().unwrap_or_default().to_owned();
         let worker = self
             .choose_worker(
-                &request.workspace,
-                &app_type,
-                request.worker_id.as_deref(),
-                request.worker_mode.as_deref(),
-                app,
+                &WorkerWish {
+                    workspace: &request.workspace,
+                    app,
+                    app_type: &app_type,
+                    worker_id: request.worker_id.as_deref(),
+                    mode: request.worker_mode.as_deref(),
+                },
+                &context.user,
             )
             .await
             .map_err(|error| for_app_type(error, &app_type))?;

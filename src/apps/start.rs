@@ -95,6 +95,7 @@ impl Host {
                 request.app
             )));
         }
+        self.check_room(&request.workspace)?;
         let (workspace, app) = (request.workspace.clone(), request.app.clone());
         let order = self.order(request, found, caller).await?;
         let manifest = &order.manifest;
@@ -114,6 +115,17 @@ impl Host {
         started
             .await
             .unwrap_or_else(|_| Err(ServiceError::runtime("the app's supervisor is restarting")))
+    }
+
+    /// Sessions are clients of the workspace sooner or later, so they have the same limit.
+    fn check_room(&self, workspace: &str) -> Result<(), ServiceError> {
+        let limit = self.directory.limits.clients_per_workspace;
+        if self.sessions.in_workspace(workspace).len() >= limit {
+            return Err(ServiceError::runtime(format!(
+                "workspace {workspace} has {limit} app sessions, which is the limit"
+            )));
+        }
+        Ok(())
     }
 
     async fn order(

@@ -51,6 +51,8 @@ pub trait Membership: Send + Sync {
     fn closed(&self, client: &Arc<Client>);
     /// The connection is gone; it was the current one of its address.
     fn left(&self, client: &Arc<Client>);
+    /// Forgets what has expired; called by the watchdog.
+    fn sweep(&self);
 }
 
 /// What all connections share.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 
+use super::Membership;
 use super::limits::GatewayLimits;
 use crate::peer::Peer;
 use crate::router::{CLOSE_GOING_AWAY, Client, MailboxDepth, Outgoing, Router, Transport};
@@ -22,6 +23,7 @@ const SHORTEST_PERIOD: Duration = Duration::from_millis(250);
 pub struct WatchdogActor {
     router: Arc<Router>,
     peer: Arc<Peer>,
+    members: Arc<dyn Membership>,
     limits: GatewayLimits,
     clock: SharedClock,
     exit: ExitSlot,
@@ -40,10 +42,17 @@ enum Verdict {
 }
 
 impl WatchdogActor {
-    pub fn new(peer: Arc<Peer>, limits: GatewayLimits, clock: SharedClock, exit: ExitSlot) -> Self {
+    pub fn new(
+        peer: Arc<Peer>,
+        members: Arc<dyn Membership>,
+        limits: GatewayLimits,
+        clock: SharedClock,
+        exit: ExitSlot,
+    ) -> Self {
         WatchdogActor {
             router: peer.router.clone(),
             peer,
+            members,
             limits,
             clock,
             exit,
@@ -76,6 +85,7 @@ impl WatchdogActor {
         self.waiting = waiting;
         self.router.sweep();
         self.peer.sweep();
+        self.members.sweep();
     }
 
     fn schedule(&self, ctx: &mut Context<Self>) {

@@ -80,7 +80,7 @@ fn acting_in(user: &UserInfo, workspace: &str, node: &Node) -> UserInfo {
     } else {
         node.directory.get(workspace)
     };
-    let owner = info.is_some_and(|info| info.is_owned_personally(user));
+    let owner = info.is_some_and(|info| info.is_owned_by(user));
     user.acting_in(workspace, user.scope.client_id.as_deref(), owner)
 }
 

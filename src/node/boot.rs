@@ -213,6 +213,7 @@ fn child_specs(node: &Arc<Node>) -> ChildSpecs {
     let watchdog = ChildSpec::actor("watchdog", "watchdog", &AddrSlot::new(), move |args, _| {
         WatchdogActor::new(
             gateway.peer.clone(),
+            gateway.members.clone(),
             gateway.limits.clone(),
             clock.clone(),
             args.exit,

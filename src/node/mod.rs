@@ -114,6 +114,7 @@ pub async fn serve(config: Config) -> Result<(), NodeError> {
     if let Some(apps) = &node.apps {
         apps.resume();
     }
+    node.directory.unload_leftovers();
     node.ready.store(true, Ordering::Release);
     tracing::info!(url = node.config.server.base_url(), "ready");
 

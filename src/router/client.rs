@@ -17,6 +17,9 @@ use crate::wire;
 /// Most event types one connection may subscribe to.
 pub const MAX_SUBSCRIPTIONS: usize = 256;
 
+/// Most calls of one connection that the server's own services may be working on.
+pub const MAX_RUNNING_CALLS: u32 = 4096;
+
 /// How a connection is asked to end: a WebSocket close code and its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CloseOrder {
@@ -78,7 +81,18 @@ pub struct Client {
     traffic: AtomicU64,
     /// Pings sent since the last inbound frame.
     pub unanswered_pings: AtomicU32,
+    /// Its calls that the server's own services work on.
+    running_calls: Arc<AtomicU32>,
     _counted: Counted,
+}
+
+/// A place among the running calls of a connection, given back when dropped.
+pub struct CallPlace(Arc<AtomicU32>);
+
+impl Drop for CallPlace {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Client {
@@ -111,6 +125,7 @@ impl Client {
             active: AtomicU64::new(now_ms),
             traffic: AtomicU64::new(now_ms),
             unanswered_pings: AtomicU32::new(0),
+            running_calls: Arc::default(),
             _counted: counted,
         };
         (Arc::new(client), closed)
@@ -140,6 +155,13 @@ impl Client {
         if let Some(cut) = &self.cut {
             cut.cut();
         }
+    }
+
+    /// Takes a place among the connection's running calls; none when there are too many.
+    pub fn begin_call(&self) -> Option<CallPlace> {
+        let running = self.running_calls.fetch_add(1, Ordering::Relaxed) + 1;
+        let place = CallPlace(self.running_calls.clone());
+        (running <= MAX_RUNNING_CALLS).then_some(place)
     }
 
     /// Notes an inbound frame. `counts` is false for protocol pongs, which do not end idleness.

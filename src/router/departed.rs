@@ -14,6 +14,9 @@ use crate::store::{StoreError, Tree};
 /// How long the subscriptions of a departed client are kept.
 pub const MEMORY_MS: u64 = 120_000;
 
+/// Most departed clients that are remembered; those beyond have to subscribe again.
+const MOST: usize = 20_000;
+
 struct Parting {
     subscriptions: Vec<String>,
     at_ms: u64,
@@ -59,6 +62,9 @@ impl Departed {
     /// Keeps what `address` was subscribed to.
     pub fn note(&self, address: &str, subscriptions: Vec<String>, now_ms: u64) {
         if subscriptions.is_empty() {
+            return self.discard(address);
+        }
+        if self.partings.len() >= MOST && !self.partings.contains_key(address) {
             return self.discard(address);
         }
         let parting = Parting {

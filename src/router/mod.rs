@@ -19,7 +19,9 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 
 pub use census::{Census, Counted};
-pub use client::{Client, ClientSpec, CloseOrder, Cut, MAX_SUBSCRIPTIONS, Transport};
+pub use client::{
+    Client, ClientSpec, CloseOrder, Cut, MAX_RUNNING_CALLS, MAX_SUBSCRIPTIONS, Transport,
+};
 pub use departed::Departed;
 pub use hub::Hub;
 pub use load::LoadMeter;

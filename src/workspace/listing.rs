@@ -3,12 +3,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::directory::Directory;
 use super::record::{ServiceRecord, Visibility};
 use super::service_id::split;
 use crate::identity::{Level, UserInfo};
 use crate::peer::ServiceError;
-use crate::wire::{Map, Value};
+use crate::wire::{self, Map, Value};
 
 /// Keys that a query map may have; `id` is an alias of `service_id`.
 const KEYS: [&str; 7] = [
@@ -179,7 +181,7 @@ fn glob(pattern: &str, text: &str) -> bool {
 }
 
 impl Directory {
-    /// The services that a caller in workspace `own` may see.
+    /// The services that a caller in workspace `own` may see: a list, encoded.
     ///
     /// # Errors
     /// The texts of workspace.md 3.6.
@@ -189,7 +191,7 @@ impl Directory {
         options: ListOptions,
         own: &str,
         user: &UserInfo,
-    ) -> Result<Vec<Value>, ServiceError> {
+    ) -> Result<Bytes, ServiceError> {
         let query = Query::parse(query, own)?;
         check_unlisted(&query, options, own)?;
         let member = |workspace: &str| user.allows(workspace, Level::Read);
@@ -213,14 +215,15 @@ impl Directory {
             query.matches(record) && self.is_listed(record, own, member(&record.workspace), options)
         };
         let found: Vec<_> = records.into_iter().filter(visible).collect();
-        let mut listed: Vec<Value> = found
+        let mut listed: Vec<Bytes> = found
             .iter()
-            .map(|record| Value::Map(record.to_map(member(&record.workspace))))
+            .map(|record| record.packed(member(&record.workspace)).clone())
             .collect();
         if options.include_app_services && query.workspace != "*" && member(&query.workspace) {
-            listed.extend(self.app_services(&query, &found, options).await);
+            let offered = self.app_services(&query, &found, options).await;
+            listed.extend(offered.iter().map(wire::encode));
         }
-        Ok(listed)
+        Ok(wire::splice_array(&listed))
     }
 
     fn is_listed(

@@ -12,13 +12,16 @@ use crate::gateway::{Admission, Hello, Membership, Refusal, RefusalKind};
 use crate::identity::{Level, TokenError, UserInfo, is_client_id};
 use crate::map;
 use crate::peer::CallOptions;
-use crate::router::{Client, ClientSpec, Transport};
+use crate::router::{CLOSE_GOING_AWAY, Client, ClientSpec, Transport};
 use crate::wire::{Map, Value};
 
 /// The version of the reference whose protocol is spoken; clients compare it.
 pub const HYPHA_VERSION: &str = "0.21.137";
 /// How long a living client has to answer before another may take its id.
 const ALIVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Why a connection is closed whose token was revoked.
+pub(super) const REVOKED: &str = "The token of this connection was revoked";
 
 /// Who connects, and into which workspace.
 struct Identified {
@@ -170,7 +173,7 @@ impl Directory {
         let info = self
             .ensure(&workspace, &user)
             .map_err(|error| Refusal::setup(RefusalKind::NotFound, format_args!("'{error}'")))?;
-        let user = user.acting_in(&workspace, Some(client_id), info.is_owned_personally(&user));
+        let user = user.acting_in(&workspace, Some(client_id), info.is_owned_by(&user));
         if !user.allows(&workspace, Level::Read) {
             return Err(Refusal::denied(&workspace));
         }
@@ -233,10 +236,7 @@ impl Directory {
             self.peer.client_gone(address);
             self.left(&old);
         }
-        old.close(
-            crate::router::CLOSE_GOING_AWAY,
-            "Another connection took this client id",
-        );
+        old.close(CLOSE_GOING_AWAY, "Another connection took this client id");
         old.cut();
         Ok(())
     }
@@ -315,6 +315,15 @@ impl Membership for Directory {
     fn joined(&self, client: &Arc<Client>) {
         *self.connections.entry(client.user.id.clone()).or_insert(0) += 1;
         tracing::debug!(client = %client.address, transport = ?client.transport, "connected");
+        // Revoking closes what is open; this one may have been on its way in just then.
+        if self.tokens.is_revoked(&client.user) {
+            client.close(CLOSE_GOING_AWAY, REVOKED);
+        }
+        // The same for a workspace that was unloaded just then.
+        if !self.exists(&client.workspace) {
+            let reason = format!("Workspace unloaded: {}", client.workspace);
+            client.close(CLOSE_GOING_AWAY, reason);
+        }
     }
 
     fn closed(&self, client: &Arc<Client>) {
@@ -334,5 +343,13 @@ impl Membership for Directory {
         }
         tracing::debug!(client = %client.address, "disconnected");
         self.unload_later(&client.workspace);
+    }
+
+    fn sweep(&self) {
+        match self.tokens.sweep() {
+            Ok(0) => {}
+            Ok(count) => tracing::debug!(count, "forgot revocations of tokens that are over"),
+            Err(error) => tracing::error!(%error, "revocations of old tokens stay in the store"),
+        }
     }
 }

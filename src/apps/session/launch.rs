@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::entry::SessionEntry;
-use crate::apps::host::Host;
+use crate::apps::host::{Host, WorkerWish};
 use crate::apps::lifecycle::SessionEvent;
 use crate::apps::progress::{Progress, Step};
 use crate::identity::{Level, TokenRequest};
@@ -41,11 +41,14 @@ pub async fn launch(
     entry.progress(Step::InitializingWorker { kind: &app_type });
     let worker = host
         .choose_worker(
-            entry.workspace(),
-            &app_type,
-            entry.order.worker_id.as_deref(),
-            entry.order.worker_mode.as_deref(),
-            &entry.order.app,
+            &WorkerWish {
+                workspace: entry.workspace(),
+                app: &entry.order.app,
+                app_type: &app_type,
+                worker_id: entry.order.worker_id.as_deref(),
+                mode: entry.order.worker_mode.as_deref(),
+            },
+            &entry.order.runner,
         )
         .await?;
     entry.set_worker(&worker.info().id);
