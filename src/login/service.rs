@@ -224,7 +224,7 @@ impl LoginService {
     ) -> Result<String, ServiceError> {
         let info = self.directory.ensure(workspace, user)?;
         let pinned = user.scope.client_id.as_deref();
-        let user = user.acting_in(workspace, pinned, info.is_owned_personally(user));
+        let user = user.acting_in(workspace, pinned, info.is_owned_by(user));
         if !user.allows(workspace, Level::Read) {
             return Err(ServiceError::permission(format!(
                 "Invalid permission for the workspace {workspace}"

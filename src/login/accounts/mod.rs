@@ -145,7 +145,7 @@ impl Accounts {
             tracing::debug!(%error, workspace, "no login into a workspace");
             denied()
         })?;
-        let mut user = user.acting_in(workspace, None, info.is_owned_personally(&user));
+        let mut user = user.acting_in(workspace, None, info.is_owned_by(&user));
         user.scope.grant(&personal, Level::Admin);
         if !user.allows(workspace, Level::Read) {
             return Err(denied());
