@@ -173,8 +173,8 @@ async fn listed(
         .await?;
     let server_id = directory.router.server_id();
     Ok(found
+        .into_maps()
         .iter()
-        .filter_map(Value::as_map)
         .filter_map(|listed| ServiceDoc::registered(listed, server_id))
         .filter(|service| service.slug != "built-in")
         .collect())
