@@ -7,7 +7,7 @@ use super::method::{MethodDoc, methods_of};
 use crate::identity::{Level, UserInfo};
 use crate::map;
 use crate::peer::ServiceError;
-use crate::wire::{self, Limits, Map, Value};
+use crate::wire::{Map, Value};
 use crate::workspace::{ANONYMOUS, Directory, ListOptions, PUBLIC};
 
 /// The manager's name in the documents.
@@ -171,14 +171,10 @@ async fn listed(
     let found = directory
         .list_services(&query, ListOptions::default(), from, user)
         .await?;
-    let found = wire::decode(&found, &Limits::default())
-        .map_err(|error| ServiceError::runtime(error.to_string()))?;
     let server_id = directory.router.server_id();
     Ok(found
-        .as_array()
-        .unwrap_or_default()
+        .into_maps()
         .iter()
-        .filter_map(Value::as_map)
         .filter_map(|listed| ServiceDoc::registered(listed, server_id))
         .filter(|service| service.slug != "built-in")
         .collect())

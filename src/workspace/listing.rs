@@ -42,6 +42,32 @@ pub struct ListOptions {
     pub prioritize_running: bool,
 }
 
+/// What a query found.
+pub struct Listing {
+    /// Registrations, and whether the caller is a member of their workspace.
+    registered: Vec<(Arc<ServiceRecord>, bool)>,
+    /// Services of apps that do not run.
+    offered: Vec<Value>,
+}
+
+impl Listing {
+    /// As one encoded list, spliced from what was encoded at registration.
+    pub fn packed(&self) -> Bytes {
+        let registered = self.registered.iter();
+        let registered = registered.map(|(record, member)| record.packed(*member).clone());
+        let offered = self.offered.iter().map(wire::encode);
+        wire::splice_array(&registered.chain(offered).collect::<Vec<_>>())
+    }
+
+    /// As maps, to look into.
+    pub fn into_maps(self) -> Vec<Map> {
+        let registered = self.registered.iter();
+        let registered = registered.map(|(record, member)| record.to_map(*member));
+        let offered = self.offered.into_iter().filter_map(Value::into_map);
+        registered.chain(offered).collect()
+    }
+}
+
 fn checked(text: &str) -> Result<String, ServiceError> {
     let allowed =
         |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/' | '|' | '*' | '.');
@@ -181,7 +207,7 @@ fn glob(pattern: &str, text: &str) -> bool {
 }
 
 impl Directory {
-    /// The services that a caller in workspace `own` may see: a list, encoded.
+    /// The services that a caller in workspace `own` may see.
     ///
     /// # Errors
     /// The texts of workspace.md 3.6.
@@ -191,7 +217,7 @@ impl Directory {
         options: ListOptions,
         own: &str,
         user: &UserInfo,
-    ) -> Result<Bytes, ServiceError> {
+    ) -> Result<Listing, ServiceError> {
         let query = Query::parse(query, own)?;
         check_unlisted(&query, options, own)?;
         let member = |workspace: &str| user.allows(workspace, Level::Read);
@@ -215,15 +241,18 @@ impl Directory {
             query.matches(record) && self.is_listed(record, own, member(&record.workspace), options)
         };
         let found: Vec<_> = records.into_iter().filter(visible).collect();
-        let mut listed: Vec<Bytes> = found
-            .iter()
-            .map(|record| record.packed(member(&record.workspace)).clone())
-            .collect();
+        let mut offered = Vec::new();
         if options.include_app_services && query.workspace != "*" && member(&query.workspace) {
-            let offered = self.app_services(&query, &found, options).await;
-            listed.extend(offered.iter().map(wire::encode));
+            offered = self.app_services(&query, &found, options).await;
         }
-        Ok(wire::splice_array(&listed))
+        let registered = found.into_iter().map(|record| {
+            let member = member(&record.workspace);
+            (record, member)
+        });
+        Ok(Listing {
+            registered: registered.collect(),
+            offered,
+        })
     }
 
     fn is_listed(
