@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import uuid
@@ -80,3 +81,21 @@ def processes_of(server):
         if needle in command or needle in environment:
             found.append((int(entry.name), command.replace(b"\0", b" ").decode(errors="replace")[:150]))
     return found
+
+
+def orphans(server):
+    """The processes of a server that it did not start, nor share the profile folder of one that it did start.
+
+    Chromium's crash handlers have left the family; they end with the Chromium whose folder they are in.
+    """
+    ours = {server.pid, *(pid for pid, _ in descendants(server.pid))}
+    folders = {folder_of(pid) for pid in ours} - {folder_of(server.pid)}
+    return [(pid, command) for pid, command in processes_of(server)
+            if pid not in ours and folder_of(pid) not in folders]
+
+
+def folder_of(pid):
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
+        return None

@@ -5,9 +5,9 @@ import os
 
 import httpx
 
-from faults import LOST, NO, OWN, PAGE, PAGE_SOURCE, YES, FILES, Wrong
-from fault_parts import chromium, processes_of, startup_hosts
-from harness import bearer, descendants, eventually
+from faults import LOST, OWN, PAGE, PAGE_SOURCE, YES, Wrong
+from fault_parts import chromium, orphans, startup_hosts
+from harness import bearer, eventually
 from storm import counts, rss_mib, within
 
 # Backoff before a restart and the launch of Chromium lie between the last fault and calm.
@@ -182,13 +182,7 @@ class Verdict:
                          what=f"memory returns to {self.rss:.0f} MiB, it is {rss_mib(self.server.pid):.0f}")
         await eventually(lambda: fds(self.server.pid) < self.fds + SLACK_FDS, 20,
                          what=f"open files return to {self.fds}, there are {fds(self.server.pid)}")
-        ours = {self.server.pid, *(pid for pid, _ in descendants(self.server.pid))}
-
-        def no_orphans():
-            return {pid for pid, _ in processes_of(self.server)} <= ours | {
-                pid for pid, _ in descendants(self.server.pid)}
-
-        await eventually(no_orphans, 10, what=f"no orphans among {processes_of(self.server)}")
+        await eventually(lambda: not orphans(self.server), 10, what=f"no orphans: {orphans(self.server)}")
         if any(app.kind == PAGE for app in self.run.apps):
             assert len(chromium(self.server, "")) == 1
         if self.run.startup:

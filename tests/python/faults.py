@@ -20,6 +20,7 @@ from hypha_rpc.rpc import RemoteException
 
 from fault_parts import WorkerProcess, chromium, processes_of, startup_hosts
 from harness import User, bearer, eventually
+from storm import within
 
 OWN, PAGE = "own", "page"
 # Longer than any timeout of server and client: what takes longer hangs.
@@ -62,7 +63,7 @@ class Run:
         self.apps = [App(f"own-{n}", OWN) for n in range(own_apps)]
         self.apps += [App(f"page-{n}", PAGE) for n in range(page_apps)]
         self.type_name = f"mortal-{seed}"
-        self.count = 0
+        self.count, self.death = 0, asyncio.Event()
         # Counts the faults that may end running sessions, by kind of app.
         self.epoch = Counter()
         self.outcomes, self.noes, self.faults = Counter(), Counter(), Counter()
@@ -118,6 +119,14 @@ class Run:
                 app.busy = False
             if outcome != YES:
                 await asyncio.sleep(0.2)
+            if outcome == LOST:
+                await self.until_the_server_is_back(end)
+
+    async def until_the_server_is_back(self, end):
+        async def back():
+            return time.monotonic() > end or await within(3, self.controller())
+
+        await eventually(back, 60, what="the client is back")
 
     @staticmethod
     def choose(dice, app):
@@ -130,14 +139,11 @@ class Run:
         """The outcome of a call and its value; an answer that never comes is a failure."""
         began = time.monotonic()
         try:
-            outcome, value = YES, await asyncio.wait_for(call(), OPERATION)
+            outcome, value = YES, await self.unless_it_dies(call())
         except RemoteException as error:
             outcome, value = NO, str(error).strip().splitlines()[-1]
-        except asyncio.TimeoutError as error:
-            # The client library's own limit raises the same, earlier.
-            if time.monotonic() - began > OPERATION - 1:
-                raise Wrong(f"{what} {app.id} hangs") from error
-            outcome, value = LOST, repr(error)
+        except Wrong as error:
+            raise Wrong(f"{what} {app.id}: {error}") from None
         except Exception as error:
             outcome, value = LOST, repr(error)
         self.outcomes[f"{what} {outcome}"] += 1
@@ -147,6 +153,21 @@ class Run:
         shown = value if isinstance(value, str) else ""
         self.note(what, app.id, outcome, f"({time.monotonic() - began:.2f} s)", shown[:160])
         return outcome, value
+
+    async def unless_it_dies(self, call):
+        """The answer of a call; the death of the server ends the wait, as the client library does not."""
+        call, death = asyncio.ensure_future(call), asyncio.ensure_future(self.death.wait())
+        try:
+            done, _ = await asyncio.wait({call, death}, timeout=OPERATION, return_when=asyncio.FIRST_COMPLETED)
+            if call in done:
+                return call.result()
+            if death in done:
+                raise ConnectionError("the server was killed")
+            raise Wrong("no answer and no failure")
+        finally:
+            call.cancel()
+            death.cancel()
+            await asyncio.gather(call, death, return_exceptions=True)
 
     async def controller(self):
         return await self.api.get_service("public/server-apps")
@@ -357,6 +378,8 @@ class Run:
         self.doubt(OWN, PAGE)
         self.note("FAULT kill -9 of the server")
         self.server.kill()
+        self.death.set()
+        self.death = asyncio.Event()
         if dice.random() < 0.5:
             # What it had started dies with it, without help of its successor.
             await eventually(lambda: not processes_of(self.server), 10, what="nothing is left of a killed server")
