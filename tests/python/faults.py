@@ -28,6 +28,8 @@ OPERATION = 45.0
 YES, NO, LOST = "yes", "no", "lost"
 # Files beside the label, to see that a version is whole.
 FILES = ("a.txt", "folder/b.txt")
+# How the server says that an app is not installed.
+GONE = ("does not exist", "not found in workspace")
 PAGE_SOURCE = "api.export({{ label: () => '{label}' }})"
 
 
@@ -147,6 +149,8 @@ class Run:
         except Exception as error:
             outcome, value = LOST, repr(error)
         self.outcomes[f"{what} {outcome}"] += 1
+        if outcome == NO and any(words in value for words in GONE):
+            app.narrow(None, f"the answer to {what}")
         if outcome != YES:
             text = value.replace(app.id, "<app>")
             self.noes[f"{what} {outcome}: {text[:150]}"] += 1
