@@ -23,9 +23,10 @@ class WorkerProcess:
     async def start(cls, server, user, type_name):
         client_id = f"worker-{uuid.uuid4().hex[:8]}"
         while True:
-            process = subprocess.Popen(
-                [sys.executable, str(SCRIPT), server.url, user.token(), type_name, client_id], text=True,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            with open(log_of(server), "ab") as log:
+                process = subprocess.Popen(
+                    [sys.executable, str(SCRIPT), server.url, user.token(), type_name, client_id], text=True,
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
             worker = cls(process, client_id)
             if await worker.said() == "ready":
                 return worker
@@ -51,6 +52,11 @@ class WorkerProcess:
         self.process.stdin.close()
         self.process.stdout.close()
         self.process.wait(10)
+
+
+def log_of(server):
+    """Where workers write what their client library says."""
+    return server.log.with_name("workers.log")
 
 
 def chromium(server, kind):

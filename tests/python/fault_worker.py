@@ -7,14 +7,14 @@ moment to the next, the library returns), `drop-session` (a session's client lea
 
 import asyncio
 import json
-import logging
 import os
 import random
 import sys
 
-from hypha_rpc import connect_to_server
+# The client library logs to the standard output; answers have it for themselves.
+ANSWERS, sys.stdout = sys.stdout, sys.stderr
 
-logging.disable(logging.CRITICAL)
+from hypha_rpc import connect_to_server  # noqa: E402
 
 
 def cut(client):
@@ -45,7 +45,7 @@ class Worker:
     async def obey(self, command, api):
         mine = sorted(self.sessions)
         if command == "sessions":
-            print(json.dumps(mine), flush=True)
+            print(json.dumps(mine), file=ANSWERS, flush=True)
         elif command == "cut-worker":
             cut(api)
         elif command == "cut-session" and mine:
@@ -61,7 +61,7 @@ async def main(url, token, kind, client_id):
         "id": "worker", "name": "Mortal Worker", "type": "server-app-worker", "supported_types": [kind],
         "config": {"visibility": "protected"}, "start": worker.start, "stop": worker.stop,
         "get_logs": worker.get_logs})
-    print("ready", flush=True)
+    print("ready", file=ANSWERS, flush=True)
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while line := await reader.readline():

@@ -18,7 +18,7 @@ import httpx
 from hypha_rpc import connect_to_server
 from hypha_rpc.rpc import RemoteException
 
-from fault_parts import WorkerProcess, chromium, processes_of, startup_hosts
+from fault_parts import WorkerProcess, chromium, log_of, processes_of, startup_hosts
 from harness import User, bearer, eventually
 from storm import within
 
@@ -105,7 +105,8 @@ class Run:
     def story(self):
         lines = [f"seed {self.seed}; operations {dict(self.outcomes)}; faults {dict(self.faults)}"]
         lines += [f"{count:5} × {text}" for text, count in self.noes.most_common(20)]
-        return "\n".join([*lines, "--- what happened last", *self.journal])
+        said = log_of(self.server).read_text(errors="replace").splitlines()[-60:]
+        return "\n".join([*lines, "--- what happened last", *self.journal, "--- what workers said last", *said])
 
     # --- operations ---------------------------------------------------------------------------
 
