@@ -12,9 +12,9 @@ from storm import counts, rss_mib, within
 
 # Backoff before a restart and the launch of Chromium lie between the last fault and calm.
 CALM_WITHIN = 45
-# The counts that an empty server may differ in: clients are remembered for two minutes, and locks of
-# workspaces and users stay.
-UNSTEADY = ("departed", "subscribers_stored", "connection_actors")
+# The counts that an empty server may differ in: clients are remembered for two minutes, and what a
+# killed worker had is, for two days, as long as it could return.
+UNSTEADY = ("departed", "subscribers_stored", "connection_actors", "handed")
 # Memory that is no leak: arenas of the allocator, the page cache of the store.
 SLACK_MIB = 40
 SLACK_FDS = 12

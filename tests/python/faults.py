@@ -65,7 +65,9 @@ class Run:
         self.apps = [App(f"own-{n}", OWN) for n in range(own_apps)]
         self.apps += [App(f"page-{n}", PAGE) for n in range(page_apps)]
         self.type_name = f"mortal-{seed}"
-        self.count, self.death = 0, asyncio.Event()
+        self.count = 0
+        # The death of the server ends what waits for an answer; until it is up again nothing is asked.
+        self.death, self.up = asyncio.Event(), asyncio.Event()
         # Counts the faults that may end running sessions, by kind of app.
         self.epoch = Counter()
         self.outcomes, self.noes, self.faults = Counter(), Counter(), Counter()
@@ -76,10 +78,17 @@ class Run:
     # --- what the run consists of -------------------------------------------------------------
 
     async def begin(self):
-        self.api = await connect_to_server({"server_url": self.server.url, "token": self.user.token(),
-                                            "client_id": "player", "method_timeout": 25})
+        await self.connect()
         self.http = httpx.AsyncClient(base_url=self.server.url, timeout=30, headers=bearer(self.user.token()))
         self.worker = await WorkerProcess.start(self.server, self.user, self.type_name)
+
+    async def connect(self):
+        """A fresh client: whether clients themselves survive a server is the matter of the storm tests."""
+        old, self.api = self.api, await connect_to_server(
+            {"server_url": self.server.url, "token": self.user.token(), "method_timeout": 25})
+        if old:
+            await within(5, old.disconnect())
+        self.up.set()
 
     async def play(self, seconds, lanes, pause, server_kills):
         """Operations in so many lanes and faults, the given seconds between two, for a while."""
@@ -122,14 +131,7 @@ class Run:
                 app.busy = False
             if outcome != YES:
                 await asyncio.sleep(0.2)
-            if outcome == LOST:
-                await self.until_the_server_is_back(end)
-
-    async def until_the_server_is_back(self, end):
-        async def back():
-            return time.monotonic() > end or await within(3, self.controller())
-
-        await eventually(back, 60, what="the client is back")
+            await self.up.wait()
 
     @staticmethod
     def choose(dice, app):
@@ -382,6 +384,7 @@ class Run:
     async def kill_server(self, dice):
         self.doubt(OWN, PAGE)
         self.note("FAULT kill -9 of the server")
+        self.up.clear()
         self.server.kill()
         self.death.set()
         self.death = asyncio.Event()
@@ -389,6 +392,7 @@ class Run:
             # What it had started dies with it, without help of its successor.
             await eventually(lambda: not processes_of(self.server), 10, what="nothing is left of a killed server")
         took = await asyncio.to_thread(self.server.start)
+        await self.connect()
         self.note(f"the server is up again after {took:.2f} s")
         self.doubt(OWN, PAGE)
         return True
