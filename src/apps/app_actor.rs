@@ -168,6 +168,8 @@ impl AppActor {
     fn over(&mut self, entry: &SessionEntry, cause: &str) {
         entry.settle(Err(ServiceError::runtime(cause)));
         self.host.sessions.end(&entry.id());
+        self.host.dismiss_client(&entry.id());
+        self.host.clear_later(entry.id());
         self.children.remove(&entry.id());
     }
 }
@@ -187,11 +189,9 @@ impl Actor for AppActor {
             );
             let worker = entry.worker().and_then(|id| self.host.workers.get(&id));
             if let Some(worker) = worker {
-                let session = entry.worker_session();
+                let (host, entry) = (self.host.clone(), entry.clone());
                 actix::spawn(async move {
-                    if let Err(error) = worker.stop(&session).await {
-                        tracing::warn!(session, %error, "a worker failed to stop a session");
-                    }
+                    host.take_back(&*worker, &entry).await;
                 });
             }
             self.over(&entry, "the app's supervisor was restarted");

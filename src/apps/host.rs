@@ -9,6 +9,7 @@ use rand::rng;
 
 use super::app_actor::{AppActor, EndSessions};
 use super::autoscaler::ScalingTable;
+use super::handed::Handed;
 use super::ids::{AppRef, WorkerId, is_session_client};
 use super::pages::PageGrants;
 use super::selection::{
@@ -35,6 +36,7 @@ pub(super) const DISCOVERY: Duration = Duration::from_secs(5);
 pub struct Host {
     pub directory: Arc<Directory>,
     pub store: Arc<AppStore>,
+    pub handed: Arc<Handed>,
     pub clock: SharedClock,
     pub workers: Arc<WorkerTable>,
     pub sessions: SessionTable,
@@ -69,6 +71,7 @@ impl Host {
     pub fn new(
         directory: Arc<Directory>,
         store: Arc<AppStore>,
+        handed: Arc<Handed>,
         clock: SharedClock,
         local_url: String,
         scaling_interval: Duration,
@@ -76,6 +79,7 @@ impl Host {
         Arc::new_cyclic(|own| Host {
             directory,
             store,
+            handed,
             clock,
             workers: Arc::default(),
             sessions: SessionTable::default(),
@@ -275,7 +279,9 @@ impl Host {
         spawn_detached("add worker", async move {
             match host.workspace(&record.workspace).await {
                 Ok(slot) => {
+                    let id = record.id();
                     slot.do_send(AddWorker(record));
+                    host.clear_up(id);
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a worker is not adopted");
@@ -321,6 +327,10 @@ impl AppHost for Host {
             self.lose_worker(worker);
         }
         self.tell(address, ClientGone);
+    }
+
+    fn is_over(&self, address: &str, returning: bool) -> bool {
+        Host::is_over(self, address, returning)
     }
 
     fn client_joined(&self, address: &str) {

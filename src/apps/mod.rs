@@ -8,6 +8,7 @@ mod app_actor;
 pub mod autoscaler;
 mod controller;
 pub mod files;
+mod handed;
 pub mod history;
 mod host;
 pub mod ids;
@@ -32,6 +33,7 @@ mod workspaces_actor;
 pub mod xml;
 
 pub use controller::Controller;
+pub use handed::Handed;
 pub use host::Host;
 pub use pages::{PageGrant, PageGrants};
 pub use workspaces_actor::WorkspacesActor;

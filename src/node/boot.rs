@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use super::{Browser, Node, NodeActor, NodeError};
 use crate::apps::store::AppStore;
-use crate::apps::{Controller, Host, WorkspacesActor};
+use crate::apps::{Controller, Handed, Host, WorkspacesActor};
 use crate::artifacts::FolderBlobs;
 use crate::config::Config;
 use crate::gateway::stream::ReaperActor;
@@ -105,6 +105,7 @@ fn build_apps(
     let host = Host::new(
         directory.clone(),
         apps,
+        Handed::open(store)?,
         clock.clone(),
         config.server.local_url(),
         seconds(config.apps.autoscaling_interval, 10.0),

@@ -28,6 +28,8 @@ pub struct Counts {
     /// Sessions of apps.
     pub sessions: usize,
     pub workers: usize,
+    /// Sessions that workers elsewhere have, or still have though they are over.
+    pub handed: usize,
     /// Actors of the supervision tree.
     pub actors: usize,
 }
@@ -50,6 +52,7 @@ impl Counts {
             unfinished_messages: directory.peer.unfinished_messages(),
             sessions: apps.map_or(0, |host| host.sessions.all().len()),
             workers: apps.map_or(0, |host| host.workers.all().len()),
+            handed: apps.map_or(0, |host| host.handed.len()),
             actors,
         }
     }

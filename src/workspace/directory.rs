@@ -61,6 +61,9 @@ pub trait AppHost: Send + Sync {
     fn service_added(&self, record: &Arc<ServiceRecord>);
     /// A client left, with all its services.
     fn client_left(&self, address: &str);
+    /// Whether a client that wants to come in belongs to a session that is over; `returning` says
+    /// that it was connected before.
+    fn is_over(&self, address: &str, returning: bool) -> bool;
     /// A client was registered.
     fn client_joined(&self, address: &str);
     /// Starts the app of `name@app` unless it runs; the address of a session that offers it.

@@ -264,8 +264,17 @@ impl Directory {
         let identified = self.identify(&hello, &client_id)?;
         let returning = identified.returning;
         let (user, workspace) = self.enter(identified, &client_id)?;
+        let address = format!("{workspace}/{client_id}");
+        if self
+            .apps()
+            .is_some_and(|apps| apps.is_over(&address, returning))
+        {
+            return Err(Refusal::policy(
+                RefusalKind::Denied,
+                format!("The session {address} is over"),
+            ));
+        }
         if !returning {
-            let address = format!("{workspace}/{client_id}");
             self.yield_id(&address, &user, hello.transport).await?;
         }
         self.check_limits(&user, &workspace)?;

@@ -55,8 +55,12 @@ pub async fn launch(
     entry.advance(SessionEvent::WorkerSelected, host.clock.unix(), None);
     entry.progress(Step::StartingApplication { kind: &app_type });
     let order = start_order(&host, &entry, &app_type)?;
+    host.hand_over(&*worker, &entry).await;
     let started = worker.start(order, notices).await?;
     entry.set_worker_session(started.session.clone());
+    if started.session.is_some() {
+        host.hand_over(&*worker, &entry).await;
+    }
     Ok((worker, started))
 }
 

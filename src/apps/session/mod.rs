@@ -8,5 +8,6 @@ mod table;
 
 pub use actor::SessionActor;
 pub use entry::{SessionEntry, SessionOrder, Settled};
+pub(super) use launch::stop_on;
 pub use messages::{ClientBack, ClientGone, EndSession, SeeService, WorkerGone};
 pub use table::SessionTable;
