@@ -27,3 +27,28 @@ wait_ready() {
         sleep 0.05
     done
 }
+
+# child COMMAND…: runs it in a process group of its own. If this script is told to end meanwhile, the
+# group is told first, by its id, and waited for, so that nothing it started is left behind.
+CHILD=
+child() {
+    local status=0
+    trap end_child INT TERM
+    set -m
+    "$@" </dev/null &
+    CHILD=$!
+    set +m
+    wait "$CHILD" || status=$?
+    CHILD=
+    trap - INT TERM
+    return "$status"
+}
+
+end_child() {
+    trap '' INT TERM
+    if [ -n "$CHILD" ]; then
+        kill -TERM -- "-$CHILD" 2>/dev/null || true
+        wait "$CHILD" || true
+    fi
+    exit 130
+}

@@ -3,13 +3,17 @@
 pub mod apps;
 pub mod artifacts;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod gateway;
 pub mod http;
 pub mod identity;
+pub mod login;
 pub mod node;
 pub mod peer;
+pub mod queue;
 pub mod router;
+pub mod skills;
 pub mod store;
 pub mod supervision;
 pub mod wire;

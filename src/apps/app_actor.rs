@@ -9,17 +9,21 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use serde_json::json;
 
+use super::autoscaler::{AutoscalerActor, ScalingConfig};
 use super::host::Host;
 use super::lifecycle::{SessionEvent, SessionState};
 use super::session::{EndSession, SessionActor, SessionEntry, SessionOrder, Settled};
 use crate::peer::ServiceError;
 use crate::supervision::{
-    ChildEvent, ChildSpec, Children, ExitReason, ExitSlot, GetTree, OnExhausted, Restart, Stop,
-    StopOrder, Supervising, TreeNode,
+    AddrSlot, ChildEvent, ChildSpec, Children, ExitReason, ExitSlot, GetTree, OnExhausted, Restart,
+    Stop, StopOrder, Supervising, TreeNode,
 };
 
 /// How long a session may take to stop before it is killed.
 const SESSION_STOP: Duration = Duration::from_secs(10);
+
+/// Id and kind of the child that scales the app.
+const AUTOSCALER: &str = "autoscaler";
 
 /// Starts a session, or joins the one that runs or starts already.
 #[derive(Message)]
@@ -27,6 +31,8 @@ const SESSION_STOP: Duration = Duration::from_secs(10);
 pub struct StartSession {
     pub order: Box<SessionOrder>,
     pub sharing: Sharing,
+    /// Only beside one that runs: an autoscaler must not wake an app that was stopped meanwhile.
+    pub beside: bool,
 }
 
 /// Which running session serves a start as well.
@@ -73,8 +79,8 @@ impl AppActor {
     }
 
     /// A session that a start may share.
-    fn shared(&self, start: &StartSession) -> Option<Arc<SessionEntry>> {
-        let fits = |entry: &SessionEntry| match start.sharing {
+    fn shared(&self, start: &StartSession, sharing: Sharing) -> Option<Arc<SessionEntry>> {
+        let fits = |entry: &SessionEntry| match sharing {
             Sharing::Nothing => false,
             Sharing::SameVersion => {
                 entry.order.version == start.order.version && !entry.order.staged
@@ -86,7 +92,7 @@ impl AppActor {
             let usable = state.is_starting()
                 || matches!(state, SessionState::Running | SessionState::Completed)
                 || matches!(state, SessionState::Crashed | SessionState::Restarting);
-            usable && !entry.order.trial && fits(entry)
+            usable && !entry.order.trial && !entry.is_draining() && fits(entry)
         })
     }
 
@@ -118,7 +124,34 @@ impl AppActor {
             self.host.sessions.end(&entry.id());
             ServiceError::runtime(error.to_string())
         })?;
+        self.scale(&entry, ctx);
         Ok(entry)
+    }
+
+    /// Has the number of sessions watched when the app wants that.
+    fn scale(&mut self, entry: &SessionEntry, ctx: &mut Context<Self>) {
+        let config = match ScalingConfig::of(&entry.order.manifest) {
+            Ok(Some(config)) if !entry.order.trial => config,
+            // A wrong one was refused before the order was made.
+            _ => return,
+        };
+        if self.children.is_running(AUTOSCALER) {
+            return;
+        }
+        let (host, workspace, app) = (self.host.clone(), self.workspace.clone(), self.app.clone());
+        let spec = ChildSpec::observed(AUTOSCALER, AUTOSCALER, &AddrSlot::new(), move |args, _| {
+            AutoscalerActor::new(
+                host.clone(),
+                workspace.clone(),
+                app.clone(),
+                config.clone(),
+                args.exit,
+            )
+        })
+        .on_exhausted(OnExhausted::KeepTrying);
+        if let Err(error) = self.children.start(spec, ctx) {
+            tracing::error!(app = self.app, %error, "no autoscaler");
+        }
     }
 
     fn follow(&mut self, event: &ChildEvent) {
@@ -154,6 +187,8 @@ impl AppActor {
     fn over(&mut self, entry: &SessionEntry, cause: &str) {
         entry.settle(Err(ServiceError::runtime(cause)));
         self.host.sessions.end(&entry.id());
+        self.host.dismiss_client(&entry.id());
+        self.host.clear_later(entry.id());
         self.children.remove(&entry.id());
         // Whoever stops a daemon on purpose says so first.
         if entry.order.manifest.daemon() && !entry.order.trial {
@@ -177,11 +212,9 @@ impl Actor for AppActor {
             );
             let worker = entry.worker().and_then(|id| self.host.workers.get(&id));
             if let Some(worker) = worker {
-                let session = entry.worker_session();
+                let (host, entry) = (self.host.clone(), entry.clone());
                 actix::spawn(async move {
-                    if let Err(error) = worker.stop(&session).await {
-                        tracing::warn!(session, %error, "a worker failed to stop a session");
-                    }
+                    host.take_back(&*worker, &entry).await;
                 });
             }
             self.over(&entry, "the app's supervisor was restarted");
@@ -198,8 +231,12 @@ impl Supervising for AppActor {
         &self.exit
     }
 
-    fn child_event(&mut self, event: &ChildEvent, _: &mut Self::Context) {
+    fn child_event(&mut self, event: &ChildEvent, ctx: &mut Self::Context) {
         self.follow(event);
+        let lives = self.sessions().iter().any(|entry| !entry.order.trial);
+        if !lives && self.children.is_running(AUTOSCALER) {
+            drop(self.children.stop(AUTOSCALER, ctx));
+        }
     }
 }
 
@@ -207,7 +244,11 @@ impl Handler<StartSession> for AppActor {
     type Result = ResponseFuture<Settled>;
 
     fn handle(&mut self, start: StartSession, ctx: &mut Self::Context) -> Self::Result {
-        let entry = match self.shared(&start) {
+        if start.beside && self.shared(&start, Sharing::AnyVersion).is_none() {
+            let error = ServiceError::runtime("the app was stopped meanwhile");
+            return Box::pin(async move { Err(error) });
+        }
+        let entry = match self.shared(&start, start.sharing) {
             Some(entry) => Ok(entry),
             None => self.begin(*start.order, ctx),
         };

@@ -140,6 +140,7 @@ impl Host {
         app: &str,
         context: &CallContext,
     ) -> Result<Json, ServiceError> {
+        self.check_app_room(target, app).await?;
         let current = VersionSelector::Current;
         let version = self
             .store

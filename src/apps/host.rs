@@ -8,13 +8,15 @@ use futures::future::BoxFuture;
 use rand::rng;
 
 use super::app_actor::{AppActor, EndSessions};
+use super::autoscaler::ScalingTable;
 use super::daemons::Daemons;
 use super::download::Downloader;
+use super::handed::Handed;
 use super::ids::{AppRef, WorkerId, is_session_client};
 use super::lazy_limit::LazyLimit;
 use super::pages::PageGrants;
 use super::selection::{
-    Pick, SelectionError, SelectionMode, WorkerCandidate, candidates, many_workers, named,
+    WorkerCandidate, WorkerError, candidates, many_workers, named, worker_mode,
 };
 use super::session::{
     ClientBack, ClientGone, SeeService, SessionJournal, SessionTable, WorkerGone,
@@ -22,12 +24,15 @@ use super::session::{
 use super::store::AppStore;
 use super::workspace_actor::{AddWorker, EnsureApp, RemoveApp, RemoveWorker, WorkspaceActor};
 use super::workspaces_actor::{EnsureWorkspace, RemoveWorkspace, WorkspacesActor};
-use crate::identity::Level;
+use crate::identity::{Level, UserInfo};
 use crate::peer::{CallContext, ErrorClass, ServiceError};
 use crate::supervision::{AddrSlot, SharedClock, spawn_detached};
 use crate::wire::{Map, Value};
 use crate::workers::{SERVICE_TYPE, Worker, WorkerTable};
-use crate::workspace::{AppHost, Directory, PUBLIC, ServiceRecord};
+use crate::workspace::{
+    AppHost, DEFAULT_SELECT_TIMEOUT, Directory, PUBLIC, Pick, SelectionMode, ServiceRecord, ask,
+    settle,
+};
 
 /// How long a start waits for workers that are registering.
 pub(super) const DISCOVERY: Duration = Duration::from_secs(5);
@@ -36,12 +41,16 @@ pub(super) const DISCOVERY: Duration = Duration::from_secs(5);
 pub struct Host {
     pub directory: Arc<Directory>,
     pub store: Arc<AppStore>,
+    pub handed: Arc<Handed>,
     pub clock: SharedClock,
     pub workers: Arc<WorkerTable>,
     pub sessions: SessionTable,
     /// The sessions that ended.
     pub journal: SessionJournal,
     pub pages: PageGrants,
+    pub scaling: ScalingTable,
+    /// Between two looks of an autoscaler at its app.
+    pub scaling_interval: Duration,
     /// How workers on this machine reach the server.
     pub local_url: String,
     pub workspaces: AddrSlot<WorkspacesActor>,
@@ -50,6 +59,17 @@ pub struct Host {
     pub(super) lazy_limit: LazyLimit,
     pub(super) downloads: Downloader,
     own: Weak<Host>,
+}
+
+/// Which worker an app wants.
+pub struct WorkerWish<'a> {
+    pub workspace: &'a str,
+    pub app: &'a str,
+    pub app_type: &'a str,
+    /// Exactly this one, whatever the mode says.
+    pub worker_id: Option<&'a str>,
+    /// How to choose among several.
+    pub mode: Option<&'a str>,
 }
 
 /// A supervisor did not answer: it is being restarted.
@@ -62,17 +82,22 @@ impl Host {
         directory: Arc<Directory>,
         store: Arc<AppStore>,
         journal: SessionJournal,
+        handed: Arc<Handed>,
         clock: SharedClock,
         local_url: String,
+        scaling_interval: Duration,
     ) -> Arc<Self> {
         Arc::new_cyclic(|own| Host {
             directory,
             store,
+            handed,
             clock,
             workers: Arc::default(),
             sessions: SessionTable::default(),
             journal,
             pages: PageGrants::default(),
+            scaling: ScalingTable::default(),
+            scaling_interval,
             local_url,
             workspaces: AddrSlot::new(),
             installs: super::install::InstallLocks::default(),
@@ -142,6 +167,7 @@ impl Host {
         self.daemons.forget(workspace, app);
         self.end_sessions(workspace, app, None, "uninstalled")
             .await?;
+        self.scaling.forget(workspace, app);
         let slot = self.workspace(workspace).await?;
         slot.send(RemoveApp(app.to_owned()))
             .await
@@ -208,15 +234,18 @@ impl Host {
     /// The texts of `selection`.
     pub async fn choose_worker(
         &self,
-        workspace: &str,
-        app_type: &str,
-        worker_id: Option<&str>,
-        mode: Option<&str>,
-        app: &str,
+        wanted: &WorkerWish<'_>,
+        caller: &Arc<UserInfo>,
     ) -> Result<Arc<dyn Worker>, ServiceError> {
+        let WorkerWish {
+            workspace,
+            app_type,
+            app,
+            ..
+        } = *wanted;
         self.workers.complete(workspace, DISCOVERY).await;
         let all = self.candidates();
-        let chosen = match worker_id {
+        let chosen = match wanted.worker_id {
             Some(id) => {
                 let id = WorkerId::parse(id, workspace)
                     .map_err(|error| ServiceError::value(error.to_string()))?;
@@ -224,18 +253,39 @@ impl Host {
             }
             None => {
                 let found = candidates(&all, workspace, app, app_type)?;
-                let mode = SelectionMode::for_workers(mode)?;
+                let mode = worker_mode(wanted.mode)?;
                 let load = |at: usize| self.workers.sessions(&found[at].id.to_string()) as f64;
-                match mode.pick(found.len(), load, &mut rng()) {
+                let picked = mode.pick(found.len(), load, &mut rng());
+                match picked {
                     Pick::Index(at) => found[at],
                     Pick::Ambiguous => return Err(many_workers(app_type, &found).into()),
-                    Pick::Ask { .. } | Pick::Nothing => found[0],
+                    Pick::Ask {
+                        criterion,
+                        function,
+                    } => {
+                        let opinions = found
+                            .iter()
+                            .map(|worker| self.opinion(&worker.id, &function, caller));
+                        let answers = ask(criterion, opinions.collect()).await;
+                        found[settle(criterion, &answers, &mut rng()).unwrap_or(0)]
+                    }
+                    Pick::Nothing => found[0],
                 }
             }
         };
         self.workers
             .get(&chosen.id.to_string())
-            .ok_or_else(|| SelectionError::NoWorker(app_type.to_owned()).into())
+            .ok_or_else(|| WorkerError::NoWorker(app_type.to_owned()).into())
+    }
+
+    /// What a worker's function answers in a `select:` mode; NaN when that is no number.
+    async fn opinion(&self, id: &WorkerId, function: &str, caller: &Arc<UserInfo>) -> Option<f64> {
+        let worker = self.workers.get(&id.to_string())?;
+        let asked = worker.opinion(function, caller, DEFAULT_SELECT_TIMEOUT);
+        // The limit holds even against a worker that answers with heartbeats only.
+        let answer = tokio::time::timeout(DEFAULT_SELECT_TIMEOUT, asked).await;
+        let answer = answer.ok()?.ok()?;
+        Some(answer.as_f64().unwrap_or(f64::NAN))
     }
 
     /// Tells a session what its client does; others are not concerned.
@@ -261,6 +311,7 @@ impl Host {
             match host.workspace(&record.workspace).await {
                 Ok(slot) => {
                     slot.do_send(AddWorker(record.clone()));
+                    host.clear_up(record.id());
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a worker is not adopted");
@@ -289,8 +340,8 @@ impl Host {
     }
 }
 
-impl From<SelectionError> for ServiceError {
-    fn from(error: SelectionError) -> Self {
+impl From<WorkerError> for ServiceError {
+    fn from(error: WorkerError) -> Self {
         ServiceError::new(ErrorClass::Named(error.class()), error.to_string())
     }
 }
@@ -310,16 +361,23 @@ impl AppHost for Host {
         self.tell(address, ClientGone);
     }
 
+    fn is_over(&self, address: &str, returning: bool) -> bool {
+        Host::is_over(self, address, returning)
+    }
+
     fn client_joined(&self, address: &str) {
         self.tell(address, ClientBack);
     }
 
     fn hides(&self, record: &ServiceRecord) -> bool {
-        is_session_client(&record.client)
-            && self
-                .sessions
-                .get(&record.address())
-                .is_some_and(|entry| entry.order.trial)
+        if !is_session_client(&record.client) {
+            return false;
+        }
+        let address = record.address();
+        match self.sessions.get(&address) {
+            Some(entry) => entry.order.trial || entry.is_leaving(),
+            None => self.sessions.has_ended(&address) || self.journal.knows(&address),
+        }
     }
 
     fn lazy_start(
@@ -339,12 +397,11 @@ impl AppHost for Host {
         .boxed()
     }
 
-    fn selection_mode(&self, workspace: &str, app: &str) -> Option<String> {
+    fn selection_mode(&self, workspace: &str, app: &str) -> Option<SelectionMode> {
         let sessions = self.sessions.of_app(workspace, app);
         let manifest = &sessions.first()?.order.manifest;
         // The manifest was checked when it was installed.
-        let mode = manifest.selection_mode().ok()??;
-        Some(mode.to_string())
+        manifest.selection_mode().ok()?
     }
 
     fn app_services(&self, workspace: &str) -> BoxFuture<'static, Vec<Map>> {

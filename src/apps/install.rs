@@ -11,7 +11,7 @@ use serde_json::{Map as JsonMap, Value as Json, json};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::files::{AppFile, FileError, normalise_files};
-use super::host::Host;
+use super::host::{Host, WorkerWish};
 use super::ids::AppId;
 use super::manifest::{Manifest, ManifestError, given_manifest};
 use super::progress::{Progress, Step};
@@ -23,6 +23,9 @@ use super::trial::Trial;
 use crate::identity::{Level, UserInfo};
 use crate::peer::{CallContext, Callback, ErrorClass, ServiceError};
 use crate::wire::Value;
+
+/// Most installed apps of one workspace.
+const MAX_APPS: usize = 1000;
 
 type Fields = JsonMap<String, Json>;
 
@@ -120,6 +123,7 @@ impl Host {
         if !request.overwrite && self.store.is_taken(&request.workspace, app).await? {
             return Err(AppStoreError::Exists(app.to_owned()).into());
         }
+        self.check_app_room(&request.workspace, app).await?;
         tell(&request.progress, Step::ParsingManifest);
         let prepared = match &request.artifact {
             Some(artifact) => self.prepare_copy(request, artifact, app, context).await?,
@@ -170,6 +174,22 @@ impl Host {
         }
     }
 
+    /// Whether a workspace has room for an app, beside those it has.
+    pub(super) async fn check_app_room(
+        &self,
+        workspace: &str,
+        app: &str,
+    ) -> Result<(), ServiceError> {
+        let mut known = self.store.list(workspace).await?;
+        known.extend(self.store.list_staged(workspace).await?);
+        if known.len() >= MAX_APPS && !known.iter().any(|listed| listed.alias == app) {
+            return Err(ServiceError::runtime(format!(
+                "workspace {workspace} has {MAX_APPS} apps, which is the limit"
+            )));
+        }
+        Ok(())
+    }
+
     /// Resolves the source, has it compiled and completes the manifest.
     async fn prepare(
         &self,
@@ -204,7 +224,9 @@ impl Host {
             }
         };
         let checked = Manifest::checked(resolved.manifest)?;
-        let (fields, files) = self.compile(request, checked, resolved.files, app).await?;
+        let (fields, files) = self
+            .compile(request, checked, resolved.files, app, context)
+            .await?;
         let mut manifest = self.completed(request, Manifest::checked(fields)?, app, context)?;
         if let Some(hash) = hash {
             manifest.set("source_hash", hash);
@@ -219,15 +241,19 @@ impl Host {
         manifest: Manifest,
         files: Vec<AppFile>,
         app: &str,
+        context: &CallContext,
     ) -> Result<(Fields, Vec<AppFile>), ServiceError> {
         let app_type = manifest.app_type().unwrap_or_default().to_owned();
         let worker = self
             .choose_worker(
-                &request.workspace,
-                &app_type,
-                request.worker_id.as_deref(),
-                request.worker_mode.as_deref(),
-                app,
+                &WorkerWish {
+                    workspace: &request.workspace,
+                    app,
+                    app_type: &app_type,
+                    worker_id: request.worker_id.as_deref(),
+                    mode: request.worker_mode.as_deref(),
+                },
+                &context.user,
             )
             .await
             .map_err(|error| for_app_type(error, &app_type))?;

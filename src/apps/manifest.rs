@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::selection::{SelectionError, SelectionMode};
 use super::startup::{StartupConfig, StartupError};
+use crate::workspace::{SelectionError, SelectionMode};
 
 /// Fields filled by the server, never by who installs.
 const SERVER_FIELDS: [&str; 2] = ["services", "service_ids"];

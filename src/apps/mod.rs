@@ -5,7 +5,7 @@
 //! `selection`, `startup`.
 
 mod app_actor;
-pub mod autoscaling;
+pub mod autoscaler;
 mod controller;
 mod copying;
 mod daemons;
@@ -13,6 +13,7 @@ mod deploy;
 mod download;
 mod editing;
 pub mod files;
+mod handed;
 pub mod history;
 mod host;
 pub mod ids;
@@ -39,6 +40,7 @@ mod workspaces_actor;
 pub mod xml;
 
 pub use controller::Controller;
+pub use handed::Handed;
 pub use host::Host;
 pub use pages::{PageGrant, PageGrants};
 pub use workspaces_actor::WorkspacesActor;

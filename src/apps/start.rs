@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::app_actor::{Sharing, StartSession};
+use super::autoscaler::ScalingConfig;
 use super::host::Host;
 use super::ids::SessionId;
 use super::manifest::Manifest;
@@ -27,6 +28,17 @@ pub struct StartRequest {
     pub trial: bool,
 }
 
+/// Why a session is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Occasion {
+    /// Somebody asked for it.
+    Asked,
+    /// A service of the app was looked for: one start serves all who wait.
+    Missed,
+    /// An autoscaler adds it to those that run.
+    Beside,
+}
+
 impl From<StartupError> for ServiceError {
     fn from(error: StartupError) -> Self {
         ServiceError::new(ErrorClass::Named(error.class()), error.to_string())
@@ -44,6 +56,36 @@ impl Host {
     /// # Errors
     /// Not found, disabled, or `Failed to start app '<id>', error: …`.
     pub async fn start(&self, request: StartRequest, caller: &CallContext) -> Settled {
+        self.start_session(request, caller, Occasion::Asked).await
+    }
+
+    /// Starts one more session of an app that runs, in the name of whoever installed it.
+    ///
+    /// # Errors
+    /// As for [`Host::start`], and nothing of the app runs any more.
+    pub async fn start_beside(&self, workspace: &str, app: &str) -> Settled {
+        let request = StartRequest {
+            workspace: workspace.to_owned(),
+            app: app.to_owned(),
+            selector: VersionSelector::Current,
+            startup: StartupConfig::default(),
+            worker_id: None,
+            worker_mode: None,
+            progress: no_progress(),
+            trial: false,
+        };
+        let nobody = Arc::new(UserInfo::http_anonymous());
+        let address = self.directory.peer.address_in(workspace);
+        let caller = CallContext::internal(workspace, address, nobody);
+        self.start_session(request, &caller, Occasion::Beside).await
+    }
+
+    async fn start_session(
+        &self,
+        request: StartRequest,
+        caller: &CallContext,
+        occasion: Occasion,
+    ) -> Settled {
         let found = self
             .store
             .version(&request.workspace, &request.app, &request.selector)
@@ -54,9 +96,10 @@ impl Host {
                 request.app
             )));
         }
+        self.check_room(&request.workspace)?;
         let (workspace, app) = (request.workspace.clone(), request.app.clone());
         let order = self.order(request, found, caller).await?;
-        let sharing = sharing(&order);
+        let sharing = sharing(&order, occasion);
         let (daemon, trial) = (order.manifest.daemon(), order.trial);
         let silent = order.manifest.services().is_empty();
         let version = order.version.clone();
@@ -64,6 +107,7 @@ impl Host {
         let started = slot.send(StartSession {
             order: Box::new(order),
             sharing,
+            beside: occasion == Occasion::Beside,
         });
         let record = started
             .await
@@ -106,6 +150,17 @@ impl Host {
         });
     }
 
+    /// Sessions are clients of the workspace sooner or later, so they have the same limit.
+    fn check_room(&self, workspace: &str) -> Result<(), ServiceError> {
+        let limit = self.directory.limits.clients_per_workspace;
+        if self.sessions.in_workspace(workspace).len() >= limit {
+            return Err(ServiceError::runtime(format!(
+                "workspace {workspace} has {limit} app sessions, which is the limit"
+            )));
+        }
+        Ok(())
+    }
+
     async fn order(
         &self,
         request: StartRequest,
@@ -117,6 +172,7 @@ impl Host {
             .startup_config()?
             .overridden_by(request.startup)
             .plan(&manifest)?;
+        ScalingConfig::of(&manifest).map_err(|error| ServiceError::value(error.to_string()))?;
         let plain_page = self
             .is_plain_page(&request.workspace, &request.app, &found.label, &manifest)
             .await;
@@ -228,7 +284,7 @@ impl Host {
                 format!("App {app} failed to start again and again, try later"),
             ));
         }
-        let started = self.start(request, caller).await;
+        let started = self.start_session(request, caller, Occasion::Missed).await;
         if started
             .as_ref()
             .is_err_and(|error| error.class != ErrorClass::Busy)
@@ -243,13 +299,18 @@ impl Host {
 }
 
 /// Which session a start may share (server-apps.md 3.2 step 4).
-fn sharing(order: &SessionOrder) -> Sharing {
+fn sharing(order: &SessionOrder, occasion: Occasion) -> Sharing {
     let manifest = &order.manifest;
-    if order.trial {
+    if order.trial || occasion == Occasion::Beside {
         Sharing::Nothing
     } else if manifest.singleton() {
         Sharing::AnyVersion
-    } else if order.staged || manifest.daemon() || manifest.autoscaling_enabled() {
+    } else if order.staged {
+        Sharing::Nothing
+    } else if occasion == Occasion::Missed {
+        // Whoever misses a service is content with any session that offers it.
+        Sharing::SameVersion
+    } else if manifest.daemon() || manifest.autoscaling_enabled() {
         Sharing::Nothing
     } else {
         Sharing::SameVersion

@@ -1,18 +1,22 @@
 //! The command line. `rhizome serve` is the reference's `python -m hypha.server` with the flags
 //! that make sense on one node; without a subcommand the flags mean `serve`.
 
+mod app;
 mod logging;
 mod serve;
 
 use std::process::ExitCode;
 
-use clap::Command;
+use clap::{Arg, ArgMatches, Command, value_parser};
+use clap_complete::Shell;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
     let matches = command().get_matches_from(arguments());
     match matches.subcommand() {
         Some(("serve", matches)) => serve::run(matches),
+        Some(("app", matches)) => app::run(matches),
+        Some(("completions", matches)) => completions(matches),
         _ => ExitCode::FAILURE,
     }
 }
@@ -24,6 +28,24 @@ fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(serve::command())
+        .subcommand(app::command())
+        .subcommand(
+            Command::new("completions")
+                .about("Prints the completions for a shell")
+                .arg(
+                    Arg::new("shell")
+                        .required(true)
+                        .value_parser(value_parser!(Shell)),
+                ),
+        )
+}
+
+fn completions(matches: &ArgMatches) -> ExitCode {
+    let Some(shell) = matches.get_one::<Shell>("shell") else {
+        return ExitCode::FAILURE;
+    };
+    clap_complete::generate(*shell, &mut command(), "rhizome", &mut std::io::stdout());
+    ExitCode::SUCCESS
 }
 
 /// The arguments, with `serve` put in front of bare flags: the reference's test-suite, and its

@@ -153,7 +153,10 @@ fn print_config(loaded: &Loaded) {
         for (key, value) in values.as_table().into_iter().flatten() {
             let path = format!("{section}.{key}");
             let origin = loaded.origins.get(&path).map_or("default", String::as_str);
-            let secret = matches!(path.as_str(), "auth.root_token" | "auth.jwt_secret");
+            let secret = matches!(
+                path.as_str(),
+                "auth.root_token" | "auth.jwt_secret" | "accounts.resend_api_key"
+            );
             let shown = match value.as_str() {
                 Some(text) if secret && !text.is_empty() => "\"…\"".to_owned(),
                 _ => value.to_string(),

@@ -21,6 +21,7 @@ use crate::workspace::WorkspaceLimits;
 pub struct Config {
     pub server: Server,
     pub auth: Auth,
+    pub accounts: Accounts,
     pub limits: Limits,
     pub apps: Apps,
     pub log: Log,
@@ -39,6 +40,7 @@ pub struct Server {
     pub threads: usize,
     pub allow_origins: Vec<String>,
     pub static_mounts: Vec<String>,
+    pub disable_agent_skills: bool,
 }
 
 impl Default for Server {
@@ -53,6 +55,7 @@ impl Default for Server {
             threads: 0,
             allow_origins: vec!["*".into()],
             static_mounts: Vec::new(),
+            disable_agent_skills: false,
         }
     }
 }
@@ -97,6 +100,7 @@ pub struct Auth {
     pub root_token: String,
     pub jwt_secret: String,
     pub reconnection_token_life_time: f64,
+    pub local_accounts: bool,
 }
 
 impl Default for Auth {
@@ -105,6 +109,7 @@ impl Default for Auth {
             root_token: String::new(),
             jwt_secret: String::new(),
             reconnection_token_life_time: 172_800.0,
+            local_accounts: false,
         }
     }
 }
@@ -113,6 +118,39 @@ impl Default for Auth {
 impl std::fmt::Debug for Auth {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Auth").finish_non_exhaustive()
+    }
+}
+
+/// `[accounts]`, for `auth.local_accounts`; times in seconds.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Accounts {
+    pub code_lifetime: f64,
+    pub code_attempts: u32,
+    pub resend_after: f64,
+    pub max_pending: usize,
+    pub mail_from: String,
+    pub resend_api_key: String,
+    pub resend_address: String,
+}
+
+impl Default for Accounts {
+    fn default() -> Self {
+        Accounts {
+            code_lifetime: 600.0,
+            code_attempts: 5,
+            resend_after: 30.0,
+            max_pending: 10_000,
+            mail_from: "Rhizome <onboarding@resend.dev>".into(),
+            resend_api_key: String::new(),
+            resend_address: "https://api.resend.com/emails".into(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Accounts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Accounts").finish_non_exhaustive()
     }
 }
 
@@ -126,7 +164,13 @@ pub struct Limits {
     pub mailbox_messages: usize,
     pub mailbox_bytes: usize,
     pub idle_timeout: f64,
+    pub ping_interval: f64,
+    pub setups: usize,
     pub stuck_after: f64,
+    pub stream_idle_threshold: f64,
+    pub stream_sweep_interval: f64,
+    pub stream_ping_timeout: f64,
+    pub stream_max_ping_misses: u32,
     pub connections_per_user: usize,
     pub clients_per_workspace: usize,
     pub services_per_client: usize,
@@ -148,7 +192,13 @@ impl Default for Limits {
             mailbox_messages: mailbox.count,
             mailbox_bytes: mailbox.bytes,
             idle_timeout: gateway.idle_timeout.as_secs_f64(),
+            ping_interval: gateway.ping_interval.as_secs_f64(),
+            setups: gateway.max_setups,
             stuck_after: gateway.stuck_after.as_secs_f64(),
+            stream_idle_threshold: gateway.stream_idle_threshold.as_secs_f64(),
+            stream_sweep_interval: gateway.stream_sweep_interval.as_secs_f64(),
+            stream_ping_timeout: gateway.stream_ping_timeout.as_secs_f64(),
+            stream_max_ping_misses: gateway.stream_max_ping_misses,
             connections_per_user: workspace.connections_per_user,
             clients_per_workspace: workspace.clients_per_workspace,
             services_per_client: workspace.services_per_client,
@@ -169,7 +219,13 @@ impl Limits {
             message_rate: self.message_rate,
             message_burst: self.message_burst,
             idle_timeout: seconds(self.idle_timeout),
+            ping_interval: seconds(self.ping_interval),
+            max_setups: self.setups,
             stuck_after: seconds(self.stuck_after),
+            stream_idle_threshold: seconds(self.stream_idle_threshold),
+            stream_sweep_interval: seconds(self.stream_sweep_interval),
+            stream_ping_timeout: seconds(self.stream_ping_timeout),
+            stream_max_ping_misses: self.stream_max_ping_misses,
             ..GatewayLimits::default()
         }
     }
@@ -201,6 +257,7 @@ pub struct Apps {
     pub chromium: String,
     pub no_sandbox: bool,
     pub max_browser_sessions: usize,
+    pub autoscaling_interval: f64,
 }
 
 impl Default for Apps {
@@ -211,6 +268,7 @@ impl Default for Apps {
             chromium: String::new(),
             no_sandbox: false,
             max_browser_sessions: 20,
+            autoscaling_interval: 10.0,
         }
     }
 }

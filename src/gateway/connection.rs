@@ -20,13 +20,14 @@ use futures::Stream;
 
 use super::frames::{Event, FrameStream, Link};
 use super::handshake::{
-    Hello, Refusal, authenticates_by_query, parse_hello, truncate, undecodable,
+    Hello, Refusal, RefusalKind, authenticates_by_query, parse_hello, truncate, undecodable,
 };
 use super::limits::MAX_TEXT;
 use super::presence::Presence;
 use super::socket::SocketHandle;
 use super::{Admission, Gateway, SetupPlace};
-use crate::router::{Client, CloseOrder, Outgoing};
+use crate::router::{Client, CloseOrder, Counted, Outgoing, Transport};
+use crate::wire::Value;
 
 /// Bodies above this travel as a second fragment of their message instead of being copied
 /// behind the header.
@@ -55,6 +56,7 @@ pub async fn upgrade(
         finished: RefCell::new(false),
     });
     let actor = ConnectionActor {
+        _counted: gateway.sockets.enter(),
         gateway,
         stage: if authenticates_by_query(request.query_string()) {
             Stage::OldProtocol
@@ -91,6 +93,7 @@ pub struct ConnectionActor {
     link: Rc<Link>,
     remote: String,
     socket: Option<SocketHandle>,
+    _counted: Counted,
 }
 
 type Ctx = WebsocketContext<ConnectionActor>;
@@ -107,7 +110,9 @@ impl Actor for ConnectionActor {
         }
         ctx.run_later(self.gateway.limits.hello_deadline, |actor, ctx| {
             if let Stage::Hello(_) = actor.stage {
-                actor.refuse(&Refusal::policy("Authentication payload timeout"), ctx);
+                let refusal =
+                    Refusal::policy(RefusalKind::Invalid, "Authentication payload timeout");
+                actor.refuse(&refusal, ctx);
             }
         });
     }
@@ -183,7 +188,7 @@ impl ConnectionActor {
         self.stage = Stage::Judging(place);
         let hello = Hello {
             remote: self.remote.clone(),
-            transport: "websocket",
+            transport: Transport::WebSocket,
             ..hello
         };
         let gateway = self.gateway.clone();
@@ -207,7 +212,8 @@ impl ConnectionActor {
             Err(refusal) => return self.refuse(&refusal, ctx),
         };
         let client = presence.client.clone();
-        ctx.text(self.gateway.members.welcome(&client));
+        let welcome = Value::Map(self.gateway.members.welcome(&client));
+        ctx.text(welcome.to_json().to_string());
         ctx.add_stream(MailboxStream(client.clone()));
         ctx.spawn(closed.into_actor(self).map(|order, actor, ctx| {
             if let Ok(order) = order {
@@ -278,7 +284,6 @@ impl StreamHandler<VecDeque<Outgoing>> for ConnectionActor {
 
 fn write(message: Outgoing, ctx: &mut Ctx) {
     match message {
-        Outgoing::Text(text) => ctx.text(text),
         Outgoing::Ping => ctx.ping(b""),
         Outgoing::Frame { header, body } if body.is_empty() => ctx.binary(header),
         Outgoing::Frame { header, body } if body.len() > FRAGMENT_ABOVE => {

@@ -19,8 +19,9 @@ use futures::future::LocalBoxFuture;
 use tokio_util::codec::Decoder;
 
 use super::Gateway;
+use super::delivery::{deliver, settle};
 use super::throttle::Throttle;
-use crate::router::{Client, Outgoing, PushError, Routed};
+use crate::router::Client;
 
 /// Frames handled in one go before other connections of the thread get their turn.
 const FRAMES_PER_TURN: usize = 64;
@@ -161,48 +162,11 @@ impl FrameStream {
         client.used(now);
         let gateway = &self.link.gateway;
         let pause = self.throttle.take(Duration::from_millis(now));
-        let blocked = match gateway.router.route(client, frame) {
-            Routed::Delivered => Vec::new(),
-            Routed::Local(incoming) => {
-                gateway.peer.receive(incoming);
-                Vec::new()
-            }
-            Routed::Blocked(blocked) => blocked,
-            Routed::Rejected(answer) => match client.push(answer) {
-                Err(PushError::Full(answer)) => vec![(client.clone(), answer)],
-                _ => Vec::new(),
-            },
-            Routed::Dropped(reason) => {
-                tracing::debug!(client = %client.address, reason, "frame dropped");
-                Vec::new()
-            }
-        };
+        let blocked = deliver(gateway, client, frame);
         if !blocked.is_empty() || pause.is_some() {
-            self.waiting = Some(Box::pin(wait_for(
-                blocked,
-                gateway.limits.stuck_after,
-                pause,
-            )));
+            self.waiting = Some(Box::pin(settle(blocked, gateway.limits.stuck_after, pause)));
         }
         None
-    }
-}
-
-/// Waits until full receivers have taken their messages, and for the throttle.
-async fn wait_for(
-    blocked: Vec<(Arc<Client>, Outgoing)>,
-    patience: Duration,
-    pause: Option<Duration>,
-) {
-    for (receiver, message) in blocked {
-        let pushed = receiver.mailbox.push_within(message, patience).await;
-        if let Err(PushError::Full(_)) = pushed {
-            tracing::warn!(client = %receiver.address, "cutting a receiver that takes nothing");
-            receiver.cut();
-        }
-    }
-    if let Some(pause) = pause {
-        tokio::time::sleep(pause).await;
     }
 }
 

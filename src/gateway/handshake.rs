@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::router::Transport;
+
 /// What a client says of itself in its first text frame (protocol 1.1).
 #[derive(Clone, Default, Deserialize)]
 pub struct Hello {
@@ -16,40 +18,85 @@ pub struct Hello {
     /// Address of the peer; filled in by the gateway.
     #[serde(skip)]
     pub remote: String,
-    /// "websocket" or "http"; filled in by the gateway.
+    /// Filled in by the gateway.
     #[serde(skip)]
-    pub transport: &'static str,
+    pub transport: Transport,
 }
 
 /// Longest reason that fits into a close frame.
 const MAX_REASON: usize = 123;
 
+/// What is wrong with a connection, as far as a transport tells it apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// The token is bad.
+    Token,
+    /// The reconnection token is bad, and there is no other.
+    ReconnectionToken,
+    /// The user may not do this.
+    Denied,
+    /// There is no such workspace.
+    NotFound,
+    /// A living connection has the client id.
+    InUse,
+    /// There are too many connections.
+    Limit,
+    /// The request itself makes no sense.
+    Invalid,
+}
+
 /// A connection that is not let in. Clients show `reason` to their users and never retry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
+    /// Close code of a WebSocket.
     pub code: u16,
+    /// The text of a WebSocket's refusal.
     pub reason: String,
+    pub kind: RefusalKind,
+    /// The reason without the words that WebSocket clients expect around it.
+    pub detail: String,
 }
 
 impl Refusal {
     /// Close code 1008: what the client sent is not acceptable.
-    pub fn policy(reason: impl Into<String>) -> Self {
+    pub fn policy(kind: RefusalKind, reason: impl Into<String>) -> Self {
+        let reason = reason.into();
         Refusal {
             code: 1008,
-            reason: reason.into(),
+            detail: reason.clone(),
+            reason,
+            kind,
         }
     }
 
     /// A bad token.
     pub fn authentication(detail: impl std::fmt::Display) -> Self {
-        Self::policy(format!("Authentication error: {detail}"))
+        Refusal {
+            code: 1008,
+            reason: format!("Authentication error: {detail}"),
+            kind: RefusalKind::Token,
+            detail: detail.to_string(),
+        }
     }
 
     /// Everything else that goes wrong while a connection is set up.
-    pub fn setup(detail: impl std::fmt::Display) -> Self {
+    pub fn setup(kind: RefusalKind, detail: impl std::fmt::Display) -> Self {
         Refusal {
             code: 1001,
             reason: format!("Failed to establish connection: {detail}"),
+            kind,
+            detail: detail.to_string(),
+        }
+    }
+
+    /// The user has no right to enter this workspace.
+    pub fn denied(workspace: &str) -> Self {
+        Refusal {
+            detail: format!("Permission denied for workspace {workspace}"),
+            ..Self::setup(
+                RefusalKind::Denied,
+                format_args!("Permission denied for workspace: {workspace}"),
+            )
         }
     }
 
@@ -101,7 +148,10 @@ pub(super) fn parse_hello(text: &str) -> Result<Hello, Refusal> {
 pub(super) fn undecodable() -> Refusal {
     Refusal {
         code: 1003,
-        reason: "Failed to decode authentication information".into(),
+        ..Refusal::policy(
+            RefusalKind::Invalid,
+            "Failed to decode authentication information",
+        )
     }
 }
 
@@ -121,7 +171,7 @@ mod tests {
 
     #[test]
     fn reasons_fit_a_close_frame_without_breaking_characters() {
-        let refusal = Refusal::policy("é".repeat(100));
+        let refusal = Refusal::policy(RefusalKind::Invalid, "é".repeat(100));
         assert_eq!(refusal.close_reason().len(), 122);
         assert!(refusal.text().contains(&refusal.reason));
     }

@@ -24,6 +24,20 @@ pub struct GatewayLimits {
     pub stuck_after: Duration,
     /// Connections in set-up at the same time.
     pub max_setups: usize,
+    /// Largest request body with a message of a stream's client, in bytes. Also the most that
+    /// the bodies of one client may hold in memory together.
+    pub max_post_bytes: usize,
+    /// A stream that had nothing to send for this long sends a sign of life: clients give up on
+    /// a silent one after 30 seconds (protocol 6).
+    pub stream_quiet: Duration,
+    /// A stream whose client sent nothing for this long is asked whether it lives.
+    pub stream_idle_threshold: Duration,
+    /// How often idle streams are looked for.
+    pub stream_sweep_interval: Duration,
+    /// How long the client of an idle stream has to answer.
+    pub stream_ping_timeout: Duration,
+    /// Unanswered questions in a row after which a stream and its services go.
+    pub stream_max_ping_misses: u32,
 }
 
 impl Default for GatewayLimits {
@@ -38,6 +52,12 @@ impl Default for GatewayLimits {
             ping_misses: 3,
             stuck_after: Duration::from_secs(30),
             max_setups: 2048,
+            max_post_bytes: 100 * 1024 * 1024,
+            stream_quiet: Duration::from_secs(10),
+            stream_idle_threshold: Duration::from_secs(60),
+            stream_sweep_interval: Duration::from_secs(30),
+            stream_ping_timeout: Duration::from_secs(5),
+            stream_max_ping_misses: 3,
         }
     }
 }

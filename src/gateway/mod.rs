@@ -1,12 +1,14 @@
-//! The doors for clients: the WebSocket endpoint, its handshake, and the watch over open
-//! connections.
+//! The doors for clients: the WebSocket endpoint, the stream over HTTP, their handshake, and the
+//! watch over open connections.
 
 mod connection;
+mod delivery;
 mod frames;
 mod handshake;
 mod limits;
 mod presence;
 mod socket;
+pub mod stream;
 mod throttle;
 mod watchdog;
 
@@ -16,14 +18,17 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use futures::future::BoxFuture;
 
 pub use connection::{ConnectionActor, upgrade};
-pub use handshake::{Hello, Refusal};
+pub use handshake::{Hello, Refusal, RefusalKind};
 pub use limits::GatewayLimits;
 pub use presence::Presence;
 pub use socket::{HangUp, SocketHandle, hung_up};
 pub use watchdog::WatchdogActor;
 
 use crate::peer::Peer;
-use crate::router::{CLOSE_GOING_AWAY, Client, ClientSpec, Router};
+use crate::router::{CLOSE_GOING_AWAY, Census, Client, ClientSpec, Router};
+use crate::supervision::SharedClock;
+use crate::wire::Map;
+use stream::Streams;
 
 /// A connection that may be registered.
 pub struct Admission {
@@ -36,8 +41,8 @@ pub struct Admission {
 pub trait Membership: Send + Sync {
     /// Identifies a connection and prepares its workspace.
     fn admit(&self, hello: Hello) -> BoxFuture<'_, Result<Admission, Refusal>>;
-    /// The first text frame to a registered client, `connection_info` (protocol 1.3).
-    fn welcome(&self, client: &Client) -> String;
+    /// The first message to a registered client, `connection_info` (protocol 1.3).
+    fn welcome(&self, client: &Client) -> Map;
     /// A fresh reconnection token.
     fn reconnection_token(&self, client: &Client) -> String;
     /// The connection is registered.
@@ -46,6 +51,8 @@ pub trait Membership: Send + Sync {
     fn closed(&self, client: &Arc<Client>);
     /// The connection is gone; it was the current one of its address.
     fn left(&self, client: &Arc<Client>);
+    /// Forgets what has expired; called by the watchdog.
+    fn sweep(&self);
 }
 
 /// What all connections share.
@@ -54,8 +61,11 @@ pub struct Gateway {
     pub peer: Arc<Peer>,
     pub members: Arc<dyn Membership>,
     pub limits: GatewayLimits,
+    pub streams: Streams,
+    pub clock: SharedClock,
     draining: AtomicBool,
     setups: AtomicUsize,
+    sockets: Census,
 }
 
 impl Gateway {
@@ -64,14 +74,18 @@ impl Gateway {
         peer: Arc<Peer>,
         members: Arc<dyn Membership>,
         limits: GatewayLimits,
+        clock: SharedClock,
     ) -> Arc<Self> {
         Arc::new(Gateway {
             router,
             peer,
             members,
             limits,
+            streams: Streams::default(),
+            clock,
             draining: AtomicBool::new(false),
             setups: AtomicUsize::new(0),
+            sockets: Census::default(),
         })
     }
 
@@ -83,9 +97,27 @@ impl Gateway {
         }
     }
 
+    /// Takes a connection out with all it offers, unless another one has taken its place.
+    fn remove(&self, client: &Arc<Client>) {
+        if self.router.unregister(client) {
+            self.peer.client_gone(&client.address);
+            self.members.left(client);
+        }
+    }
+
     /// Whether the server is on its way out.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+
+    /// Connections in set-up.
+    pub fn setups(&self) -> usize {
+        self.setups.load(Ordering::Relaxed)
+    }
+
+    /// Connection actors in memory, whatever their stage.
+    pub fn sockets(&self) -> usize {
+        self.sockets.count()
     }
 
     /// Takes a place among the connections that are being set up. None: the server has too much

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::{Admission, Gateway, Refusal};
+use super::{Admission, Gateway, Refusal, RefusalKind};
 use crate::router::{Client, CloseOrder};
 
 /// A registered connection. However its transport ends, dropping this removes it once, and only
@@ -26,7 +26,7 @@ impl Presence {
         let registration = gateway
             .router
             .register(admission.spec, admission.supersede)
-            .map_err(Refusal::setup)?;
+            .map_err(|taken| Refusal::setup(RefusalKind::InUse, taken))?;
         let presence = Presence {
             client: registration.client,
             gateway: gateway.clone(),
@@ -39,9 +39,6 @@ impl Presence {
 impl Drop for Presence {
     fn drop(&mut self) {
         self.gateway.members.closed(&self.client);
-        if self.gateway.router.unregister(&self.client) {
-            self.gateway.peer.client_gone(&self.client.address);
-            self.gateway.members.left(&self.client);
-        }
+        self.gateway.remove(&self.client);
     }
 }

@@ -8,18 +8,22 @@ use std::time::Duration;
 
 use actix::prelude::*;
 
+use super::Membership;
 use super::limits::GatewayLimits;
 use crate::peer::Peer;
-use crate::router::{CLOSE_GOING_AWAY, Client, MailboxDepth, Outgoing, Router};
+use crate::router::{CLOSE_GOING_AWAY, Client, MailboxDepth, Outgoing, Router, Transport};
 use crate::supervision::{ExitReason, ExitSlot, SharedClock, Stop};
 
-/// Seconds between two looks.
+/// Longest time between two looks.
 const PERIOD: Duration = Duration::from_secs(5);
+/// Shortest time between two looks.
+const SHORTEST_PERIOD: Duration = Duration::from_millis(250);
 
 /// See the module's text. One per node, permanent.
 pub struct WatchdogActor {
     router: Arc<Router>,
     peer: Arc<Peer>,
+    members: Arc<dyn Membership>,
     limits: GatewayLimits,
     clock: SharedClock,
     exit: ExitSlot,
@@ -38,10 +42,17 @@ enum Verdict {
 }
 
 impl WatchdogActor {
-    pub fn new(peer: Arc<Peer>, limits: GatewayLimits, clock: SharedClock, exit: ExitSlot) -> Self {
+    pub fn new(
+        peer: Arc<Peer>,
+        members: Arc<dyn Membership>,
+        limits: GatewayLimits,
+        clock: SharedClock,
+        exit: ExitSlot,
+    ) -> Self {
         WatchdogActor {
             router: peer.router.clone(),
             peer,
+            members,
             limits,
             clock,
             exit,
@@ -74,12 +85,13 @@ impl WatchdogActor {
         self.waiting = waiting;
         self.router.sweep();
         self.peer.sweep();
+        self.members.sweep();
     }
 
     fn schedule(&self, ctx: &mut Context<Self>) {
         ctx.spawn(
             self.clock
-                .sleep(PERIOD)
+                .sleep(period(&self.limits))
                 .into_actor(self)
                 .map(|(), actor, ctx| {
                     actor.look();
@@ -89,13 +101,19 @@ impl WatchdogActor {
     }
 }
 
+/// Time between two looks: short limits are watched more closely.
+fn period(limits: &GatewayLimits) -> Duration {
+    let shortest = limits.ping_interval.min(limits.stuck_after);
+    (shortest / 4).clamp(SHORTEST_PERIOD, PERIOD)
+}
+
 fn judge(client: &Client, waiting_since: Option<u64>, now: u64, limits: &GatewayLimits) -> Verdict {
     let age = |since: u64| Duration::from_millis(now.saturating_sub(since));
     if waiting_since.is_some_and(|since| age(since) >= limits.stuck_after) {
         return Verdict::CutStuck;
     }
-    // Streams over HTTP have their own way to tell life from silence.
-    if client.transport != "websocket" {
+    // `stream::reaper` tells life from silence there.
+    if client.transport != Transport::WebSocket {
         return Verdict::Leave;
     }
     if age(client.last_active()) >= limits.idle_timeout {
@@ -156,7 +174,7 @@ impl Handler<Stop> for WatchdogActor {
 mod tests {
     use super::*;
     use crate::identity::UserInfo;
-    use crate::router::{ClientSpec, MailboxLimits};
+    use crate::router::{ClientSpec, MailboxLimits, Transport};
     use crate::supervision::ManualClock;
 
     fn client() -> Arc<Client> {
@@ -169,7 +187,7 @@ mod tests {
             workspace: "ws".into(),
             client_id: "c".into(),
             user: Arc::new(UserInfo::root()),
-            transport: "websocket",
+            transport: Transport::WebSocket,
             cut: None,
             remote: String::new(),
         };
@@ -201,6 +219,18 @@ mod tests {
         assert_eq!(verdict(&client, None, 600_000), Verdict::CloseIdle);
         client.heard(599_000, true);
         assert_eq!(verdict(&client, None, 600_000), Verdict::Leave);
+    }
+
+    #[test]
+    fn short_limits_are_watched_closely() {
+        let with = |ping_interval| GatewayLimits {
+            ping_interval,
+            ..GatewayLimits::default()
+        };
+        assert_eq!(period(&GatewayLimits::default()), PERIOD);
+        let second = Duration::from_secs(1);
+        assert_eq!(period(&with(second)), second / 4);
+        assert_eq!(period(&with(Duration::ZERO)), SHORTEST_PERIOD);
     }
 
     #[test]

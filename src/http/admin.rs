@@ -5,8 +5,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value as Json, json};
 
 use super::{HttpError, caller};
-use crate::node::Node;
-use crate::supervision::GetTree;
+use crate::node::{Counts, Node};
+use crate::supervision::{GetTree, TreeNode};
 use crate::wire::Value;
 
 pub fn routes(config: &mut ServiceConfig) {
@@ -14,7 +14,8 @@ pub fn routes(config: &mut ServiceConfig) {
         .route("/apps", web::get().to(apps))
         .route("/sessions", web::get().to(sessions))
         .route("/workers", web::get().to(workers))
-        .route("/tree", web::get().to(tree));
+        .route("/tree", web::get().to(tree))
+        .route("/counts", web::get().to(counts));
 }
 
 /// Every installed app with its workspace.
@@ -84,15 +85,25 @@ async fn workers(request: HttpRequest, node: Data<Node>) -> Result<HttpResponse,
 /// The supervision tree as it is now.
 async fn tree(request: HttpRequest, node: Data<Node>) -> Result<HttpResponse, HttpError> {
     caller::admin(&request, &node)?;
-    let unavailable = || HttpError::Unavailable("The supervision tree does not answer".into());
-    let root = node.tree.get().ok_or_else(unavailable)?;
-    let tree = root
-        .send(GetTree::default())
-        .await
-        .map_err(|_| unavailable())?;
+    let tree = ask_tree(&node).await?;
     let connections = node.directory.router.count();
     let mut tree = serde_json::to_value(tree.named("node", "node")).unwrap_or_default();
     tree["detail"] =
         json!({ "connections": connections, "services": node.directory.registry.len() });
     Ok(HttpResponse::Ok().json(tree))
+}
+
+/// How many of everything there are: what a leak would show in.
+async fn counts(request: HttpRequest, node: Data<Node>) -> Result<HttpResponse, HttpError> {
+    caller::admin(&request, &node)?;
+    let actors = ask_tree(&node).await?.count();
+    Ok(HttpResponse::Ok().json(Counts::take(&node, actors)))
+}
+
+async fn ask_tree(node: &Node) -> Result<TreeNode, HttpError> {
+    let unavailable = || HttpError::Unavailable("The supervision tree does not answer".into());
+    let root = node.tree.get().ok_or_else(unavailable)?;
+    root.send(GetTree::default())
+        .await
+        .map_err(|_| unavailable())
 }

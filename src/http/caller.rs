@@ -17,7 +17,7 @@ use crate::workspace::PUBLIC;
 const COOKIE: &str = "access_token";
 
 /// The token of a request: `Bearer`, the password of `Basic`, the raw header, or the cookie.
-fn token(request: &HttpRequest) -> Option<String> {
+pub(super) fn token(request: &HttpRequest) -> Option<String> {
     for (name, value) in request.headers() {
         let Ok(text) = value.to_str() else {
             continue;
@@ -80,7 +80,7 @@ fn acting_in(user: &UserInfo, workspace: &str, node: &Node) -> UserInfo {
     } else {
         node.directory.get(workspace)
     };
-    let owner = info.is_some_and(|info| info.is_owned_personally(user));
+    let owner = info.is_some_and(|info| info.is_owned_by(user));
     user.acting_in(workspace, user.scope.client_id.as_deref(), owner)
 }
 
@@ -98,6 +98,18 @@ pub fn user(request: &HttpRequest, node: &Node) -> Result<UserInfo, HttpError> {
     Ok(acting_in(&user, &own_workspace(&user), node))
 }
 
+/// The workspace that a request acts in when it names none.
+///
+/// # Errors
+/// As for [`user`].
+pub fn workspace(request: &HttpRequest, node: &Node) -> Result<String, HttpError> {
+    let user = identify(request, node)?;
+    let named = user.scope.current_workspace.clone();
+    Ok(named
+        .filter(|ws| ws != PUBLIC && !user.is_anonymous)
+        .unwrap_or_else(|| user.personal_workspace()))
+}
+
 /// A caller in the workspace of the address, whether or not it may do anything there.
 ///
 /// # Errors
@@ -109,6 +121,12 @@ pub fn in_workspace(
 ) -> Result<CallContext, HttpError> {
     let user = identify(request, node)?;
     Ok(context(acting_in(&user, workspace, node), workspace, node))
+}
+
+/// A caller in the workspace of the address who is nobody in particular.
+pub fn nobody_in(node: &Node, workspace: &str) -> CallContext {
+    let user = acting_in(&UserInfo::http_anonymous(), workspace, node);
+    context(user, workspace, node)
 }
 
 /// A caller of a service in workspace `target`, in the workspace that it calls from

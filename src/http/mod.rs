@@ -9,7 +9,9 @@ mod health;
 mod mounts;
 mod pages;
 mod proxy;
+mod rpc;
 mod services;
+mod skills;
 
 use std::sync::Arc;
 
@@ -21,7 +23,7 @@ pub use error::HttpError;
 
 use crate::config::Server as ServerConfig;
 use crate::gateway::{self, SocketHandle};
-use crate::node::{Node, NodeError};
+use crate::node::{Node, NodeError, tidy_this_thread};
 
 /// Connections that wait to be accepted: a reconnect storm after a restart fits.
 const BACKLOG: u32 = 4096;
@@ -45,6 +47,7 @@ pub fn listen(node: Arc<Node>) -> Result<Server, NodeError> {
         source,
     };
     let http = HttpServer::new(move || {
+        tidy_this_thread(node.clock.clone());
         App::new()
             .app_data(Data::from(node.clone()))
             .app_data(Data::from(node.gateway.clone()))
@@ -55,6 +58,8 @@ pub fn listen(node: Arc<Node>) -> Result<Server, NodeError> {
     .max_connections(100_000)
     .on_connect(SocketHandle::note)
     .disable_signals()
+    // Otherwise the stream of a client that left would stay until its next message.
+    .h1_allow_half_closed(false)
     // Otherwise a closed WebSocket lingers for a second.
     .client_disconnect_timeout(std::time::Duration::ZERO)
     .shutdown_timeout(3)
@@ -66,11 +71,13 @@ pub fn listen(node: Arc<Node>) -> Result<Server, NodeError> {
 /// All routes. Fixed ones first, then those under a workspace's name.
 fn routes(config: &mut ServiceConfig, server: &ServerConfig) {
     mounts::routes(config, server);
+    skills::routes(config, server);
     config
         .route("/ws", web::get().to(gateway::upgrade))
         .service(web::scope("/health").configure(health::routes))
         .service(web::scope("/assets").configure(assets::routes))
         .service(web::scope("/admin").configure(admin::routes))
+        .configure(rpc::routes)
         .configure(services::routes)
         .configure(apps::routes)
         .configure(proxy::routes)

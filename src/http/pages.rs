@@ -21,6 +21,7 @@ const WORKSPACE_SCRIPT: &str = include_str!("../../templates/pages/workspace.js"
 pub fn routes(config: &mut ServiceConfig) {
     config
         .route("/", web::get().to(portal))
+        .route("/login", web::get().to(login))
         .route("/{workspace}", web::get().to(to_workspace))
         .route("/{workspace}/", web::get().to(workspace));
 }
@@ -37,6 +38,11 @@ async fn portal(node: Data<Node>) -> Result<HttpResponse, HttpError> {
     let mut context = Context::new();
     context.insert("base_url", &node.config.server.base_url());
     page(INDEX, context)
+}
+
+/// The page of the login service.
+async fn login(request: HttpRequest) -> HttpResponse {
+    redirect("/public/apps/hypha-login/", request.query_string())
 }
 
 async fn to_workspace(request: HttpRequest, workspace: Path<String>) -> HttpResponse {

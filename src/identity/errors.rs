@@ -119,6 +119,9 @@ pub enum IdentityError {
     /// The token to take back is dead already.
     #[error("Token has already expired")]
     AlreadyExpired,
+    /// More revocations than the server remembers.
+    #[error("Too many tokens are revoked; try again when some of them have expired")]
+    TooManyRevoked,
     /// The root token is configuration.
     #[error("The root token cannot be revoked, change it in the server's configuration")]
     RootToken,
@@ -152,7 +155,9 @@ impl IdentityError {
             | IdentityError::NoToken
             | IdentityError::OtherWorkspace(_) => "fastapi.exceptions.HTTPException",
             IdentityError::Field { .. } => "TypeError",
-            IdentityError::Store(_) | IdentityError::Signing => "RuntimeError",
+            IdentityError::Store(_) | IdentityError::Signing | IdentityError::TooManyRevoked => {
+                "RuntimeError"
+            }
             IdentityError::Email(_)
             | IdentityError::Scope(_)
             | IdentityError::InvalidToken(_)

@@ -10,6 +10,8 @@ use crate::store::{Store, StoreError, Tree};
 
 /// The tree that remembers revoked tokens.
 const TREE: &str = "revoked";
+/// Most revocations that are remembered at the same time; each takes some 200 bytes.
+const MOST: usize = 1_000_000;
 
 /// Stands for a token where the token itself must not be kept.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -85,6 +87,11 @@ impl Revocations {
     /// Whether this token was taken back.
     pub fn contains(&self, hash: &TokenHash) -> bool {
         self.inner.known.read().contains_key(hash)
+    }
+
+    /// Whether no more can be remembered before some are over.
+    pub fn is_full(&self) -> bool {
+        self.inner.known.read().len() >= MOST
     }
 
     /// Remembers a token as taken back until `until`. It is on disk after the store's next flush.

@@ -36,7 +36,7 @@ pub enum ScopeError {
     #[error("Invalid permission in scope: {0:?}")]
     Level(String),
     /// A client id that is not allowed.
-    #[error("Invalid client id: {0}")]
+    #[error("Invalid client id: {}", .0.escape_debug())]
     ClientId(String),
     /// An extra scope that is not allowed.
     #[error("Invalid extra scope: {0:?}")]

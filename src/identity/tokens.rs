@@ -7,6 +7,7 @@ use super::{
     IdentityError, Level, Revocations, RootToken, RootTokenError, Scope, TokenError, TokenHash,
     UnixTime, UserInfo, readable_id,
 };
+use crate::store::StoreError;
 
 const ISSUER: &str = "https://amun.ai/";
 const AUDIENCE: &str = "https://amun-ai.eu.auth0.com/api/v2/";
@@ -106,11 +107,21 @@ impl Tokens {
             return Ok(UserInfo::root());
         }
         let user = self.verify(token)?;
-        let revoked = |hash: &TokenHash| self.revocations.contains(hash);
-        if revoked(&TokenHash::of(token)) || user.origin.as_ref().is_some_and(revoked) {
+        if self.revocations.contains(&TokenHash::of(token)) || self.is_revoked(&user) {
             return Err(TokenError::Revoked);
         }
         Ok(user)
+    }
+
+    /// Whether the token that a user first came with was taken back since.
+    pub fn is_revoked(&self, user: &UserInfo) -> bool {
+        let origin = user.origin.as_ref();
+        origin.is_some_and(|hash| self.revocations.contains(hash))
+    }
+
+    /// Forgets revocations of tokens that are refused for their age by now; returns how many.
+    pub fn sweep(&self) -> Result<usize, StoreError> {
+        self.revocations.sweep(self.now())
     }
 
     /// What the manager tells about a token: as [`Tokens::parse`], for callers in `workspace`
@@ -184,6 +195,9 @@ impl Tokens {
         let derived = (self.now)() + self.reconnection_lifetime;
         let until = user.expires_at.unwrap_or(derived).max(derived);
         let hash = TokenHash::of(token);
+        if self.revocations.is_full() {
+            return Err(IdentityError::TooManyRevoked);
+        }
         self.revocations.add(&hash, until)?;
         Ok(hash)
     }

@@ -87,7 +87,7 @@ impl UserInfo {
     }
 
     /// Somebody with these roles and nothing else yet.
-    pub(super) fn with_roles(id: impl Into<String>, roles: Vec<String>) -> UserInfo {
+    pub fn with_roles(id: impl Into<String>, roles: Vec<String>) -> UserInfo {
         UserInfo {
             is_anonymous: roles.iter().any(|role| role == ANONYMOUS_ROLE),
             roles,

@@ -11,12 +11,15 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use super::{Browser, Node, NodeActor, NodeError};
 use crate::apps::session::SessionJournal;
 use crate::apps::store::AppStore;
-use crate::apps::{Controller, Host, WorkspacesActor};
+use crate::apps::{Controller, Handed, Host, WorkspacesActor};
 use crate::artifacts::FolderBlobs;
 use crate::config::Config;
+use crate::gateway::stream::ReaperActor;
 use crate::gateway::{Gateway, WatchdogActor};
 use crate::identity::{Revocations, Tokens, TokensConfig, readable_id};
+use crate::login::{Accounts, LoginService};
 use crate::peer::Peer;
+use crate::queue::QueueService;
 use crate::router::Router;
 use crate::store::{Store, StoreError};
 use crate::supervision::{
@@ -50,6 +53,7 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
         config.limits.mailbox(),
         clock.clone(),
     ));
+    router.restore_subscriptions(store.tree("subscriptions")?)?;
     let peer = Peer::new(router.clone(), &config.server.base_url());
     let directory = Directory::open(DirectoryParts {
         router: router.clone(),
@@ -60,7 +64,19 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
         clock: clock.clone(),
     })?;
     peer.offer("*", ManagerService::new(directory.clone()));
-    let gateway = Gateway::new(router, peer, directory.clone(), config.limits.gateway());
+    let accounts = match config.auth.local_accounts {
+        true => Some(Accounts::open(directory.clone(), &store, &config.accounts)?),
+        false => None,
+    };
+    directory.offer(PUBLIC, LoginService::new(directory.clone(), accounts)?)?;
+    directory.offer(PUBLIC, QueueService::new(directory.clone()))?;
+    let gateway = Gateway::new(
+        router,
+        peer,
+        directory.clone(),
+        config.limits.gateway(),
+        clock.clone(),
+    );
     let (apps, browser) = build_apps(&config, &store, &directory, &clock)?;
     Ok(Arc::new(Node {
         apps,
@@ -92,8 +108,10 @@ fn build_apps(
         directory.clone(),
         apps,
         journal,
+        Handed::open(store)?,
         clock.clone(),
         config.server.local_url(),
+        seconds(config.apps.autoscaling_interval, 10.0),
     );
     directory.attach_apps(host.clone());
     directory.offer(PUBLIC, Controller::new(host.clone()))?;
@@ -199,13 +217,19 @@ fn child_specs(node: &Arc<Node>) -> ChildSpecs {
     let watchdog = ChildSpec::actor("watchdog", "watchdog", &AddrSlot::new(), move |args, _| {
         WatchdogActor::new(
             gateway.peer.clone(),
+            gateway.members.clone(),
             gateway.limits.clone(),
             clock.clone(),
             args.exit,
         )
     })
     .on_exhausted(OnExhausted::KeepTrying);
-    let mut specs = vec![watchdog];
+    let gateway = node.gateway.clone();
+    let reaper = ChildSpec::actor("reaper", "reaper", &AddrSlot::new(), move |args, _| {
+        ReaperActor::new(gateway.clone(), args.exit)
+    })
+    .on_exhausted(OnExhausted::KeepTrying);
+    let mut specs = vec![watchdog, reaper];
     if let Some(browser) = &node.browser {
         let (settings, clock) = (browser.settings.clone(), node.clock.clone());
         let spec = ChildSpec::observed("browser", "browser", &browser.slot, move |args, _| {
@@ -238,4 +262,12 @@ pub(super) async fn stop_tree(tree: &mut Tree, within: Duration) {
     if tokio::time::timeout(within, &mut tree.exit).await.is_err() {
         tracing::warn!("the supervision tree did not stop in time");
     }
+}
+
+/// A setting as a duration; one that is none (negative, endless) gives way to the default.
+fn seconds(set: f64, default: f64) -> Duration {
+    Duration::try_from_secs_f64(set)
+        .ok()
+        .filter(|duration| !duration.is_zero())
+        .unwrap_or(Duration::from_secs_f64(default))
 }

@@ -2,7 +2,9 @@
 
 mod actor;
 mod boot;
+mod counts;
 mod files;
+mod memory;
 mod signals;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +15,9 @@ use actix::Addr;
 use thiserror::Error;
 
 pub use actor::NodeActor;
+pub use counts::Counts;
 pub use files::prefer_small_pages;
+pub(crate) use memory::tidy_this_thread;
 
 use crate::apps::Host;
 use crate::apps::store::AppStoreError;
@@ -22,6 +26,7 @@ use crate::config::{Config, ConfigError};
 use crate::gateway::Gateway;
 use crate::http;
 use crate::identity::RootTokenError;
+use crate::login::PageError;
 use crate::peer::ServiceError;
 use crate::store::StoreError;
 use crate::supervision::{AddrSlot, SharedClock, Stop};
@@ -62,6 +67,8 @@ pub enum NodeError {
     Blobs(#[from] BlobError),
     #[error("a page template is broken: {0}")]
     Template(#[from] CompileError),
+    #[error(transparent)]
+    LoginPage(#[from] PageError),
     #[error("the server's own services cannot be offered: {0}")]
     Service(#[from] ServiceError),
     #[error("the node failed: {0}")]
@@ -107,6 +114,7 @@ pub async fn serve(config: Config) -> Result<(), NodeError> {
     if let Some(apps) = &node.apps {
         apps.resume();
     }
+    node.directory.unload_leftovers();
     node.ready.store(true, Ordering::Release);
     tracing::info!(url = node.config.server.base_url(), "ready");
 

@@ -10,7 +10,7 @@ use futures::FutureExt;
 use super::error::ServiceError;
 use super::service::{CallContext, Reply, Service};
 use super::{MethodSpec, Peer};
-use crate::router::{Client, Incoming, PushError, reject_frame};
+use crate::router::{Client, Incoming, MAX_RUNNING_CALLS, PushError, reject_frame};
 use crate::supervision::panic_text;
 use crate::wire::{self, CallBody, Limits, Map, PromiseSpec, RemoteFunction, Value};
 
@@ -82,12 +82,22 @@ impl Peer {
             ));
         };
         let reply_to = reply_to(incoming, body.promise)?;
+        let Some(place) = incoming.caller.begin_call() else {
+            return Err(format!(
+                "RuntimeError: too many calls of {} are running (limit {MAX_RUNNING_CALLS})",
+                incoming.caller.address
+            ));
+        };
         let context = context_of(incoming);
         let outcome = match method.bind(body.args, body.kwargs) {
             Ok(arguments) => service.call(method, arguments, context),
             Err(error) => futures::future::ready(Err(error)).boxed(),
         };
-        self.run(method.name, reply_to, outcome);
+        let counted = async move {
+            let _place = place;
+            outcome.await
+        };
+        self.run(method.name, reply_to, counted);
         Ok(())
     }
 

@@ -2,7 +2,9 @@
 //!
 //! Unlike the reference's, this cache has a byte budget per client and an expiry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use dashmap::DashMap;
@@ -11,6 +13,8 @@ use super::error::ServiceError;
 
 /// Most bytes one client may have waiting here.
 pub const BYTES_PER_CLIENT: usize = 512 * 1024 * 1024;
+/// Most bytes that all clients together may have waiting here.
+const BYTES_IN_ALL: usize = 2 * 1024 * 1024 * 1024;
 /// Most unfinished messages of one client.
 const MESSAGES_PER_CLIENT: usize = 256;
 /// Most chunks of one message.
@@ -24,16 +28,19 @@ struct Parts {
     touched_ms: u64,
 }
 
-#[derive(Default)]
 struct ClientParts {
-    messages: std::collections::HashMap<String, Parts>,
+    messages: HashMap<String, Parts>,
     bytes: usize,
+    /// Bytes of all clients, this one included.
+    total: Arc<AtomicUsize>,
 }
 
 /// See the module's text.
 #[derive(Default)]
 pub struct MessageCache {
     clients: DashMap<String, ClientParts>,
+    /// Bytes of all clients.
+    total: Arc<AtomicUsize>,
 }
 
 fn missing(key: &str) -> ServiceError {
@@ -49,7 +56,10 @@ impl MessageCache {
         overwrite: bool,
         now_ms: u64,
     ) -> Result<(), ServiceError> {
-        let mut parts = self.clients.entry(client.to_owned()).or_default();
+        let mut parts = self
+            .clients
+            .entry(client.to_owned())
+            .or_insert_with(|| ClientParts::counted_in(&self.total));
         if parts.messages.contains_key(key) && !overwrite {
             return Err(ServiceError::plain(format!(
                 "Message with the same key ({key}) already exists in the cache store, please use \
@@ -88,6 +98,12 @@ impl MessageCache {
                  messages"
             )));
         }
+        if self.total.load(Ordering::Relaxed) + data.len() > BYTES_IN_ALL {
+            parts.drop_message(key);
+            return Err(ServiceError::runtime(
+                "too many unfinished messages of all clients, try again later",
+            ));
+        }
         let message = parts.messages.get_mut(key).ok_or_else(|| missing(key))?;
         let index = index.unwrap_or(message.chunks.len());
         if index >= CHUNKS_PER_MESSAGE {
@@ -96,10 +112,10 @@ impl MessageCache {
             )));
         }
         message.touched_ms = now_ms;
-        parts.bytes += data.len();
-        if let Some(old) = message.chunks.insert(index, data) {
-            parts.bytes -= old.len();
-        }
+        let added = data.len();
+        let replaced = message.chunks.insert(index, data);
+        parts.add(added);
+        parts.subtract(replaced.map_or(0, |old| old.len()));
         Ok(())
     }
 
@@ -118,7 +134,7 @@ impl MessageCache {
         let mut parts = self.clients.get_mut(client).ok_or_else(|| missing(key))?;
         let message = parts.messages.remove(key).ok_or_else(|| missing(key))?;
         let total: usize = message.chunks.values().map(Bytes::len).sum();
-        parts.bytes -= total;
+        parts.subtract(total);
         drop(parts);
         let complete = message.chunks.keys().copied().eq(0..message.chunks.len());
         if !complete {
@@ -131,6 +147,11 @@ impl MessageCache {
             joined.extend_from_slice(chunk);
         }
         Ok(joined.freeze())
+    }
+
+    /// How many messages wait.
+    pub fn len(&self) -> usize {
+        self.clients.iter().map(|parts| parts.messages.len()).sum()
     }
 
     /// Forgets all that a departed client left behind.
@@ -156,12 +177,36 @@ impl MessageCache {
 }
 
 impl ClientParts {
+    fn counted_in(total: &Arc<AtomicUsize>) -> Self {
+        ClientParts {
+            messages: HashMap::new(),
+            bytes: 0,
+            total: total.clone(),
+        }
+    }
+
+    fn add(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        self.total.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn subtract(&mut self, bytes: usize) {
+        self.bytes -= bytes;
+        self.total.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     fn drop_message(&mut self, key: &str) -> bool {
         let Some(message) = self.messages.remove(key) else {
             return false;
         };
-        self.bytes -= message.chunks.values().map(Bytes::len).sum::<usize>();
+        self.subtract(message.chunks.values().map(Bytes::len).sum());
         true
+    }
+}
+
+impl Drop for ClientParts {
+    fn drop(&mut self) {
+        self.total.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -191,6 +236,24 @@ mod tests {
         assert!(cache.set("ws/other", "k", Some(0), "x".into(), 0).is_err());
         let unknown = cache.remove("ws/other", "k").unwrap_err().to_string();
         assert_eq!(unknown, "KeyError: 'Message with key k does not exists.'");
+    }
+
+    #[test]
+    fn the_sum_follows_what_is_kept() {
+        let cache = MessageCache::default();
+        let total = || cache.total.load(Ordering::Relaxed);
+        for (client, key) in [("ws/a", "k"), ("ws/a", "l"), ("ws/b", "k")] {
+            cache.create(client, key, false, 0).unwrap();
+            cache.set(client, key, Some(0), "1234".into(), 0).unwrap();
+        }
+        cache.set("ws/a", "k", Some(0), "12".into(), 0).unwrap();
+        assert_eq!(total(), 10);
+        cache.take("ws/a", "k").unwrap();
+        assert_eq!(total(), 8);
+        cache.remove("ws/a", "l").unwrap();
+        assert_eq!(total(), 4);
+        cache.forget_client("ws/b");
+        assert_eq!(total(), 0);
     }
 
     #[test]

@@ -194,6 +194,11 @@ impl Peer {
         self.calls.len()
     }
 
+    /// Long messages of clients that have begun to arrive.
+    pub fn unfinished_messages(&self) -> usize {
+        self.cache.len()
+    }
+
     /// Drops what has expired; called by the gateway's watchdog.
     pub fn sweep(&self) {
         self.cache.sweep(self.router.now_ms());

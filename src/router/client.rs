@@ -8,6 +8,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
 
+use super::census::Counted;
 use super::load::LoadMeter;
 use super::mailbox::{Mailbox, MailboxLimits, Outgoing, PushError};
 use super::open_calls::OpenCalls;
@@ -19,6 +20,9 @@ pub const SESSION_PREFIX: &str = "_rapp_";
 
 /// Most event types one connection may subscribe to.
 pub const MAX_SUBSCRIPTIONS: usize = 256;
+
+/// Most calls of one connection that the server's own services may be working on.
+pub const MAX_RUNNING_CALLS: u32 = 4096;
 
 /// How a connection is asked to end: a WebSocket close code and its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,13 +37,21 @@ pub trait Cut: Send + Sync {
     fn cut(&self);
 }
 
+/// How a client is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Transport {
+    #[default]
+    WebSocket,
+    /// A streamed response for what it receives, a request for each message it sends.
+    Http,
+}
+
 /// What the gateway knows about a connection when it registers it.
 pub struct ClientSpec {
     pub workspace: String,
     pub client_id: String,
     pub user: Arc<UserInfo>,
-    /// "websocket" or "http".
-    pub transport: &'static str,
+    pub transport: Transport,
     pub cut: Option<Box<dyn Cut>>,
     /// Address of the peer, for people.
     pub remote: String,
@@ -58,7 +70,7 @@ pub struct Client {
     pub user_packed: Bytes,
     /// What this user may do in its own workspace.
     pub level: Level,
-    pub transport: &'static str,
+    pub transport: Transport,
     pub remote: String,
     pub mailbox: Mailbox,
     pub load: LoadMeter,
@@ -75,6 +87,18 @@ pub struct Client {
     traffic: AtomicU64,
     /// Pings sent since the last inbound frame.
     pub unanswered_pings: AtomicU32,
+    /// Its calls that the server's own services work on.
+    running_calls: Arc<AtomicU32>,
+    _counted: Counted,
+}
+
+/// A place among the running calls of a connection, given back when dropped.
+pub struct CallPlace(Arc<AtomicU32>);
+
+impl Drop for CallPlace {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Client {
@@ -83,6 +107,7 @@ impl Client {
         generation: u64,
         limits: MailboxLimits,
         now_ms: u64,
+        counted: Counted,
     ) -> (Arc<Self>, oneshot::Receiver<CloseOrder>) {
         let (close, closed) = oneshot::channel();
         let level = spec.user.level_in(&spec.workspace).unwrap_or(Level::Read);
@@ -108,6 +133,8 @@ impl Client {
             active: AtomicU64::new(now_ms),
             traffic: AtomicU64::new(now_ms),
             unanswered_pings: AtomicU32::new(0),
+            running_calls: Arc::default(),
+            _counted: counted,
         };
         (Arc::new(client), closed)
     }
@@ -136,6 +163,13 @@ impl Client {
         if let Some(cut) = &self.cut {
             cut.cut();
         }
+    }
+
+    /// Takes a place among the connection's running calls; none when there are too many.
+    pub fn begin_call(&self) -> Option<CallPlace> {
+        let running = self.running_calls.fetch_add(1, Ordering::Relaxed) + 1;
+        let place = CallPlace(self.running_calls.clone());
+        (running <= MAX_RUNNING_CALLS).then_some(place)
     }
 
     /// Notes an inbound frame. `counts` is false for protocol pongs, which do not end idleness.
@@ -198,6 +232,11 @@ impl Client {
     /// Whether broadcasts of this type reach the connection.
     pub fn is_subscribed(&self, kind: &str) -> bool {
         self.subscriptions.read().contains(kind)
+    }
+
+    /// How many event types it is subscribed to.
+    pub fn subscription_count(&self) -> usize {
+        self.subscriptions.read().len()
     }
 
     /// A copy of the subscriptions, to carry them over a reconnection.

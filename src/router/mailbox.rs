@@ -17,9 +17,8 @@ use tokio::sync::Notify;
 pub enum Outgoing {
     /// A routed frame: a header written by the server, then the sender's body bytes untouched.
     Frame { header: Bytes, body: Bytes },
-    /// A control message (JSON text).
-    Text(String),
-    /// A WebSocket ping, answered by the peer's library.
+    /// A sign of life: a WebSocket ping, which the peer's library answers, or the control message
+    /// of a stream, which it ignores.
     Ping,
 }
 
@@ -28,7 +27,6 @@ impl Outgoing {
     pub fn size(&self) -> usize {
         match self {
             Outgoing::Frame { header, body } => header.len() + body.len(),
-            Outgoing::Text(text) => text.len(),
             Outgoing::Ping => 0,
         }
     }
@@ -164,11 +162,12 @@ impl Mailbox {
         self.reader.wake();
     }
 
-    /// Resolves when the mailbox is closed.
+    /// Resolves when the mailbox is closed: its connection ended or is ending.
     pub async fn closed(&self) {
         loop {
             let changed = self.space.notified();
             tokio::pin!(changed);
+            // Registered before the look, so that a close in between is not missed.
             changed.as_mut().enable();
             if self.queue.lock().closed {
                 return;

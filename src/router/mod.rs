@@ -2,6 +2,7 @@
 //!
 //! Plain shared data without an actor, so that a frame passes through nothing that serves others.
 
+mod census;
 mod client;
 mod departed;
 mod hub;
@@ -15,15 +16,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use serde::Serialize;
 use tokio::sync::oneshot;
 
-pub use client::{Client, ClientSpec, CloseOrder, Cut, MAX_SUBSCRIPTIONS, SESSION_PREFIX};
+pub use census::{Census, Counted};
+pub use client::{
+    Client, ClientSpec, CloseOrder, Cut, MAX_RUNNING_CALLS, MAX_SUBSCRIPTIONS, SESSION_PREFIX,
+    Transport,
+};
 pub use departed::Departed;
 pub use hub::Hub;
 pub use load::LoadMeter;
 pub use mailbox::{Mailbox, MailboxDepth, MailboxLimits, Outgoing, PushError};
 pub use route::{Incoming, Routed, event_frame, reject_frame};
 
+use crate::store::{StoreError, Tree};
 use crate::supervision::SharedClock;
 use crate::wire::Value;
 
@@ -35,6 +42,7 @@ pub struct Router {
     clients: DashMap<Arc<str>, Arc<Client>>,
     hubs: DashMap<Arc<str>, Arc<Hub>>,
     departed: Departed,
+    living: Census,
     generations: AtomicU64,
     limits: MailboxLimits,
     clock: SharedClock,
@@ -49,6 +57,24 @@ pub struct Registration {
     pub closed: oneshot::Receiver<CloseOrder>,
 }
 
+/// See [`Router::counts`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RouterCounts {
+    pub connections: usize,
+    /// Client entries in memory, each with its mailbox: registered or still held by somebody.
+    pub clients_alive: usize,
+    /// Workspaces with connections.
+    pub hubs: usize,
+    pub subscriptions: usize,
+    /// Clients that left and whose subscriptions are remembered.
+    pub departed: usize,
+    /// Clients, here or departed, whose subscriptions are in the store.
+    pub subscribers_stored: usize,
+    /// In all mailboxes.
+    pub queued_messages: usize,
+    pub queued_bytes: usize,
+}
+
 /// The client id is taken by a living connection.
 #[derive(Debug, thiserror::Error)]
 #[error("Client already exists and is active: {0}")]
@@ -60,6 +86,7 @@ impl Router {
             clients: DashMap::new(),
             hubs: DashMap::new(),
             departed: Departed::default(),
+            living: Census::default(),
             generations: AtomicU64::new(0),
             limits,
             clock,
@@ -93,6 +120,31 @@ impl Router {
         self.clock.now().as_millis() as u64
     }
 
+    /// Takes up the subscriptions that an earlier run of the server stored in `tree`, and keeps
+    /// storing them there.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn restore_subscriptions(&self, tree: Tree<Vec<String>>) -> Result<(), StoreError> {
+        self.departed.restore(tree, self.now_ms())
+    }
+
+    /// Stores the subscriptions of a connected client, for when it returns after a restart of the
+    /// server. On disk after the store's next flush.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn keep_subscriptions(&self, client: &Client) -> Result<(), StoreError> {
+        let subscriptions = client.subscriptions();
+        self.departed.keep(&client.address, &subscriptions)?;
+        if self.find(&client.address).is_none() {
+            // It left meanwhile; what was stored has to be forgotten in time.
+            self.departed
+                .note(&client.address, subscriptions, self.now_ms());
+        }
+        Ok(())
+    }
+
     /// Registers a connection. With `supersede` (a valid reconnection token) a living connection
     /// of the same id is closed and the new one takes its place and its subscriptions.
     ///
@@ -100,7 +152,13 @@ impl Router {
     /// [`Taken`] when the id is in use and `supersede` is false; nothing changes then.
     pub fn register(&self, spec: ClientSpec, supersede: bool) -> Result<Registration, Taken> {
         let generation = self.generations.fetch_add(1, Ordering::Relaxed) + 1;
-        let (client, closed) = Client::new(spec, generation, self.limits, self.now_ms());
+        let (client, closed) = Client::new(
+            spec,
+            generation,
+            self.limits,
+            self.now_ms(),
+            self.living.enter(),
+        );
         let old = match self.clients.entry(client.address.clone()) {
             Entry::Occupied(entry) if !supersede => return Err(Taken(entry.key().to_string())),
             Entry::Occupied(mut entry) => Some(entry.insert(client.clone())),
@@ -116,11 +174,17 @@ impl Router {
             .join(&client);
         if supersede {
             client.subscribe(self.departed.take(&client.address, self.now_ms()));
+        } else {
+            self.departed.forget(&client.address);
         }
         if let Some(old) = old {
             client.subscribe(old.subscriptions());
             self.leave_hub(&old);
             old.close(CLOSE_GOING_AWAY, "Superseded by a newer connection");
+            if old.transport == Transport::Http {
+                // A stream whose peer reads nothing takes no order, and nobody watches it any more.
+                old.cut();
+            }
         }
         Ok(Registration { client, closed })
     }
@@ -177,6 +241,22 @@ impl Router {
     /// How many connections the node has.
     pub fn count(&self) -> usize {
         self.clients.len()
+    }
+
+    /// What the router holds, for the administrator.
+    pub fn counts(&self) -> RouterCounts {
+        let clients = self.all();
+        let depths = || clients.iter().map(|client| client.mailbox.depth());
+        RouterCounts {
+            connections: clients.len(),
+            clients_alive: self.living.count(),
+            hubs: self.hubs.len(),
+            subscriptions: clients.iter().map(|c| c.subscription_count()).sum(),
+            departed: self.departed.count(),
+            subscribers_stored: self.departed.stored_len(),
+            queued_messages: depths().map(|depth| depth.messages).sum(),
+            queued_bytes: depths().map(|depth| depth.bytes).sum(),
+        }
     }
 
     fn subscribers(&self, workspace: &str, kind: &str) -> Vec<Arc<Client>> {

@@ -21,7 +21,7 @@ fn spec(workspace: &str, client: &str, level: Level) -> ClientSpec {
         workspace: workspace.into(),
         client_id: client.into(),
         user: Arc::new(user),
-        transport: "websocket",
+        transport: Transport::WebSocket,
         cut: None,
         remote: String::new(),
     }

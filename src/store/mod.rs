@@ -57,8 +57,7 @@ impl Store {
 
     fn open_with(path: &Path, migrations: &[Migration]) -> Result<Store, StoreError> {
         let lock = lock(path)?;
-        let config = sled::Config::new().path(path);
-        let engine = open_engine(&config).map_err(|error| fail(path, error))?;
+        let engine = open_engine(path).map_err(|error| fail(path, error))?;
         migrate(&engine, path, migrations)?;
         Store::around(engine, Some(lock)).map_err(|error| fail(path, error))
     }
@@ -114,10 +113,11 @@ fn configured(config: sled::Config) -> sled::Config {
 
 /// Opens the engine. Its own lock is let go by a background thread some time after the last handle
 /// of an earlier opening is dropped; ours is held already, so that nobody else can be meant.
-fn open_engine(config: &sled::Config) -> sled::Result<sled::Db> {
+fn open_engine(path: &Path) -> sled::Result<sled::Db> {
     let began = Instant::now();
+    let config = configured(sled::Config::new().path(path));
     loop {
-        match configured(config.clone()).open() {
+        match config.open() {
             Err(error) if is_locked(&error) && began.elapsed() < ENGINE_LETS_GO => {
                 std::thread::sleep(Duration::from_millis(5));
             }

@@ -71,6 +71,11 @@ impl TreeNode {
         }
     }
 
+    /// How many actors this is, itself and what is below it.
+    pub fn count(&self) -> usize {
+        1 + self.children.iter().map(TreeNode::count).sum::<usize>()
+    }
+
     /// The same under a name, for the root, which has no parent to name it.
     pub fn named(mut self, id: impl Into<String>, kind: impl Into<String>) -> Self {
         self.id = id.into();

@@ -15,6 +15,28 @@ pub fn encode_into(value: &Value, out: &mut Vec<u8>) {
     value.pack(out);
 }
 
+/// A list of values that are encoded already, as MessagePack.
+pub fn splice_array(items: &[Bytes]) -> Bytes {
+    let size = PREFIX + items.iter().map(Bytes::len).sum::<usize>();
+    let mut out = Vec::with_capacity(size);
+    match items.len() {
+        few @ 0..=15 => out.push(0x90 | few as u8),
+        some @ 16..=0xffff => {
+            out.push(0xdc);
+            out.put_u16(some as u16);
+        }
+        // A list longer than 32 bits can tell does not fit into memory.
+        many => {
+            out.push(0xdd);
+            out.put_u32(many as u32);
+        }
+    }
+    for item in items {
+        out.extend_from_slice(item);
+    }
+    out.into()
+}
+
 /// Appends the map as MessagePack.
 pub fn encode_map_into(map: &Map, out: &mut Vec<u8>) {
     map.pack(out);

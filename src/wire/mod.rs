@@ -14,7 +14,7 @@ mod tagged;
 mod value;
 
 pub use decode::{decode, decode_prefix};
-pub use encode::{encode, encode_into, encode_map_into};
+pub use encode::{encode, encode_into, encode_map_into, splice_array};
 pub use header::{Header, HeaderError, Stamp};
 pub use limits::Limits;
 pub use map::Map;

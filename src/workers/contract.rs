@@ -1,11 +1,15 @@
 //! What every worker can do (server-apps.md 4.1), whether it runs in this process or elsewhere.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde_json::{Map as JsonMap, Value as Json};
 use tokio::sync::mpsc;
 
 use crate::apps::files::AppFile;
-use crate::peer::{Callback, ServiceError};
+use crate::identity::UserInfo;
+use crate::peer::{Callback, ErrorClass, ServiceError};
 use crate::wire::{Map, Value};
 
 /// Type of the services that are workers.
@@ -65,7 +69,7 @@ pub struct StartOrder {
     pub manifest: JsonMap<String, Json>,
     pub additional: JsonMap<String, Json>,
     /// The user who starts it, shown to the worker.
-    pub user: std::sync::Arc<crate::identity::UserInfo>,
+    pub user: Arc<UserInfo>,
     pub progress: Callback,
 }
 
@@ -152,6 +156,20 @@ pub trait Worker: Send + Sync {
         config: Value,
         progress: Option<Callback>,
     ) -> Result<Value, ServiceError>;
+
+    /// Asks a function of the worker's own about itself, for a `select:` mode. It runs in the name
+    /// of `caller`, so the functions of this contract cannot be reached this way.
+    async fn opinion(
+        &self,
+        function: &str,
+        _caller: &Arc<UserInfo>,
+        _within: Duration,
+    ) -> Result<Value, ServiceError> {
+        Err(ServiceError::new(
+            ErrorClass::Named("NotImplementedError"),
+            format!("the worker {} has no `{function}` function", self.info().id),
+        ))
+    }
 
     /// A picture of the session.
     async fn screenshot(&self, session: &str, format: &str) -> Result<Value, ServiceError>;

@@ -12,6 +12,7 @@ use serde_json::{Map as JsonMap, Value as Json};
 
 use super::contract::{LogQuery, Notices, StartOrder, Started, Worker, WorkerInfo};
 use crate::apps::files::{AppFile, normalise_files};
+use crate::identity::UserInfo;
 use crate::map;
 use crate::peer::{CallOptions, Callback, ErrorClass, Peer, ServiceError};
 use crate::wire::{Map, Value};
@@ -19,6 +20,18 @@ use crate::workspace::ServiceRecord;
 
 /// Seconds for calls that should be quick; heartbeats of the worker extend them.
 const CALL_S: u64 = 30;
+
+/// Functions that act on sessions; they are called by the server for a purpose, never as a
+/// question.
+const CONTRACT: [&str; 7] = [
+    "compile",
+    "start",
+    "stop",
+    "close_all",
+    "get_logs",
+    "take_screenshot",
+    "execute",
+];
 
 /// See the module's text.
 pub struct RemoteWorker {
@@ -235,6 +248,23 @@ impl Worker for RemoteWorker {
             call = call.kwarg("progress_callback", progress);
         }
         Ok(call.send().await?)
+    }
+
+    async fn opinion(
+        &self,
+        function: &str,
+        caller: &Arc<UserInfo>,
+        within: Duration,
+    ) -> Result<Value, ServiceError> {
+        if CONTRACT.contains(&function) || !self.offers(function) {
+            return Err(self.missing(function));
+        }
+        let options = CallOptions {
+            user: Some(caller.clone()),
+            timeout: within,
+            ..CallOptions::default()
+        };
+        Ok(self.call(function, options).send().await?)
     }
 
     async fn screenshot(&self, session: &str, format: &str) -> Result<Value, ServiceError> {

@@ -23,6 +23,13 @@ use crate::supervision::{SharedClock, spawn_detached};
 use crate::wire::{Map, Value};
 
 use super::record::ServiceRecord;
+use super::selection::SelectionMode;
+
+/// How long a workspace that is not persistent waits for its first client.
+const FIRST_CLIENT: Duration = Duration::from_secs(300);
+
+/// Shortest time between two looks whether an empty workspace is due.
+const SHORTEST_NAP: Duration = Duration::from_millis(250);
 
 /// Settings of workspaces and their members.
 #[derive(Debug, Clone)]
@@ -54,6 +61,9 @@ pub trait AppHost: Send + Sync {
     fn service_added(&self, record: &Arc<ServiceRecord>);
     /// A client left, with all its services.
     fn client_left(&self, address: &str);
+    /// Whether a client that wants to come in belongs to a session that is over; `returning` says
+    /// that it was connected before.
+    fn is_over(&self, address: &str, returning: bool) -> bool;
     /// A client was registered.
     fn client_joined(&self, address: &str);
     /// Starts the app of `name@app` unless it runs; the address of a session that offers it.
@@ -65,7 +75,7 @@ pub trait AppHost: Send + Sync {
         caller: CallContext,
     ) -> BoxFuture<'static, Result<String, ServiceError>>;
     /// The selection mode that an app's manifest asks for.
-    fn selection_mode(&self, workspace: &str, app: &str) -> Option<String>;
+    fn selection_mode(&self, workspace: &str, app: &str) -> Option<SelectionMode>;
     /// Service descriptions from the manifests of installed apps.
     fn app_services(&self, workspace: &str) -> BoxFuture<'static, Vec<Map>>;
     /// Whether a service belongs to a trial start, which no lookup may find.
@@ -87,6 +97,8 @@ pub struct Directory {
     tree: Tree<WorkspaceInfo>,
     spaces: DashMap<String, Arc<RwLock<WorkspaceInfo>>>,
     pub(super) connections: DashMap<String, usize>,
+    /// Empty workspaces, and when they are to go (on the node's clock).
+    emptied: DashMap<String, Duration>,
     apps: OnceLock<Arc<dyn AppHost>>,
     pub(super) own: Weak<Directory>,
 }
@@ -136,6 +148,7 @@ impl Directory {
             tree,
             spaces,
             connections: DashMap::new(),
+            emptied: DashMap::new(),
             apps: OnceLock::new(),
             own: own.clone(),
         });
@@ -173,6 +186,21 @@ impl Directory {
         ids
     }
 
+    /// How many workspaces there are.
+    pub fn len(&self) -> usize {
+        self.spaces.len()
+    }
+
+    /// Whether there is no workspace; never true, the server has some of its own.
+    pub fn is_empty(&self) -> bool {
+        self.spaces.is_empty()
+    }
+
+    /// How many users are connected.
+    pub fn connected_users(&self) -> usize {
+        self.connections.len()
+    }
+
     /// Looks a workspace up, and makes it when it is the user's own personal one.
     ///
     /// # Errors
@@ -186,7 +214,12 @@ impl Directory {
             .parent
             .as_ref()
             .map(|parent| format!("ws-user-{parent}"));
-        if id != personal && of_parent.as_deref() != Some(id) {
+        // A child token has no room of its own, or every token would leave one behind.
+        let allowed = match &of_parent {
+            Some(of_parent) => of_parent == id,
+            None => id == personal,
+        };
+        if !allowed {
             return Err(WorkspaceError::NotFound(id.to_owned()));
         }
         let mut info = WorkspaceInfo::personal(user);
@@ -225,7 +258,7 @@ impl Directory {
         if user.is_anonymous {
             return Err(WorkspaceError::AnonymousCreator);
         }
-        let info = WorkspaceInfo::from_config(config, user)?;
+        let mut info = WorkspaceInfo::from_config(config, user)?;
         if overwrite && is_system(&info.id) {
             return Err(WorkspaceError::CannotOverwrite {
                 user: user.id.clone(),
@@ -244,14 +277,16 @@ impl Directory {
                     workspace: info.id,
                 });
             }
+            info.keep_owners(&old, user, config.contains_key("owners"));
         }
+        info.check_size()?;
         self.save(&info)?;
         self.spaces
             .insert(info.id.clone(), Arc::new(RwLock::new(info.clone())));
         self.store.durable().await?;
         self.emit_workspace(&user.personal_workspace(), "workspace_loaded", &info);
         self.emit_workspace(&info.id, "workspace_ready", &info);
-        self.unload_later(&info.id);
+        self.unload_after(&info.id, FIRST_CLIENT);
         Ok(info)
     }
 
@@ -275,11 +310,11 @@ impl Directory {
         Ok(())
     }
 
-    /// Changes a stored workspace; durable when it returns. The change must not touch owners
-    /// (rule S5).
+    /// Changes a stored workspace; durable when it returns. Owners stay as they are whatever the
+    /// change does (rule S5).
     ///
     /// # Errors
-    /// No such workspace, or the store failed.
+    /// No such workspace, it has become too large, or the store failed.
     pub async fn change<R>(
         &self,
         id: &str,
@@ -292,8 +327,12 @@ impl Directory {
             .ok_or_else(|| WorkspaceError::NotFound(id.to_owned()))?;
         let (result, info) = {
             let mut info = space.write();
-            let result = change(&mut info);
-            (result, info.clone())
+            let mut changed = info.clone();
+            let result = change(&mut changed);
+            changed.owners = info.owners.clone();
+            changed.check_size()?;
+            *info = changed.clone();
+            (result, changed)
         };
         if info.persistent || self.tree.contains(id)? {
             self.save(&info)?;
@@ -320,9 +359,7 @@ impl Directory {
         self.tree.discard(id)?;
         self.spaces.remove(id);
         self.store.durable().await?;
-        if let Some(apps) = self.apps() {
-            apps.workspace_deleted(id);
-        }
+        self.forget_contents(id);
         for client in self.router.members(id) {
             client.close(CLOSE_GOING_AWAY, format!("Workspace deleted: {id}"));
         }
@@ -332,6 +369,18 @@ impl Directory {
 
     /// Schedules the check whether a workspace has become empty for good.
     pub fn unload_later(&self, id: &str) {
+        self.unload_after(id, self.limits.unload_grace);
+    }
+
+    /// The same for workspaces that an earlier run of the server left: their clients have some
+    /// time to come back.
+    pub fn unload_leftovers(&self) {
+        for id in self.ids() {
+            self.unload_after(&id, FIRST_CLIENT);
+        }
+    }
+
+    fn unload_after(&self, id: &str, grace: Duration) {
         let persistent = self.get(id).is_none_or(|info| info.persistent);
         let Some(own) = self.own.upgrade() else {
             return;
@@ -339,29 +388,58 @@ impl Directory {
         if persistent || self.router.member_count(id) > 0 {
             return;
         }
+        // One waiting task per workspace: a later departure only puts its end off.
+        let due = self.clock.now() + grace;
+        if self.emptied.insert(id.to_owned(), due).is_some() {
+            return;
+        }
         let id = id.to_owned();
-        let wait = self.clock.sleep(self.limits.unload_grace);
         spawn_detached("unload", async move {
-            wait.await;
-            own.unload_if_empty(&id);
+            while let Some(due) = own.emptied.get(&id).map(|due| *due) {
+                let now = own.clock.now();
+                if now < due {
+                    // Not longer than the shortest wait: the end may have come nearer meanwhile.
+                    let nap = own.limits.unload_grace.max(SHORTEST_NAP);
+                    own.clock.sleep((due - now).min(nap)).await;
+                } else if own
+                    .emptied
+                    .remove_if(&id, |_, latest| *latest == due)
+                    .is_some()
+                {
+                    own.unload_if_empty(&id);
+                }
+            }
         });
     }
 
-    /// Removes a workspace that is not persistent and has no client.
-    pub fn unload_if_empty(&self, id: &str) {
+    /// Removes a workspace that is not persistent and has no client; whether it did.
+    pub fn unload_if_empty(&self, id: &str) -> bool {
         if self.router.member_count(id) > 0 {
-            return;
+            return false;
         }
         let removed = self.spaces.remove_if(id, |_, info| !info.read().persistent);
         let Some((_, info)) = removed else {
-            return;
+            return false;
         };
         if let Err(error) = self.tree.discard(id) {
             tracing::error!(%error, workspace = id, "an emptied workspace stays in the store");
         }
         let info = info.read().clone();
         tracing::debug!(workspace = id, "workspace unloaded");
+        self.forget_contents(id);
         self.emit_workspace(id, "workspace_unloaded", &info);
+        true
+    }
+
+    /// Drops what was kept for a workspace beside its record, so that nobody who makes one of the
+    /// same name later finds it.
+    fn forget_contents(&self, id: &str) {
+        if let Some(apps) = self.apps() {
+            apps.workspace_deleted(id);
+        }
+        if let Err(error) = self.events.forget(id) {
+            tracing::error!(%error, workspace = id, "logged events stay in the store");
+        }
     }
 
     /// Waits until what was stored so far survives a crash.

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::info::MAX_BYTES;
 use super::service_id::ServiceIdError;
 use crate::peer::{ErrorClass, ServiceError};
 use crate::store::StoreError;
@@ -37,6 +38,8 @@ pub enum WorkspaceError {
     Denied(String),
     #[error("Permission denied: the workspace {0} belongs to the server and cannot be deleted")]
     System(String),
+    #[error("The record of workspace {0} would be larger than {MAX_BYTES} bytes")]
+    TooLarge(String),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -46,9 +49,12 @@ impl From<WorkspaceError> for ServiceError {
         use WorkspaceError as E;
         let text = error.to_string();
         match error {
-            E::MissingId | E::Config(_) | E::EmptyName | E::NoHyphen | E::BadName(_) => {
-                ServiceError::value(text)
-            }
+            E::MissingId
+            | E::Config(_)
+            | E::EmptyName
+            | E::NoHyphen
+            | E::BadName(_)
+            | E::TooLarge(_) => ServiceError::value(text),
             E::AnonymousCreator => ServiceError::plain(text),
             E::Exists(_) | E::Quota { .. } => ServiceError::runtime(text),
             E::Reserved(_) | E::CannotOverwrite { .. } | E::Denied(_) | E::System(_) => {

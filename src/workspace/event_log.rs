@@ -11,6 +11,10 @@ use crate::supervision::SharedClock;
 
 /// Most entries kept for one user in one workspace; the oldest go first.
 const KEPT: usize = 10_000;
+/// Most bytes of entries in one answer; what is older is left out.
+const ANSWER_BYTES: usize = 16 << 20;
+/// What an entry takes beside its data, roughly.
+const ENTRY_BYTES: usize = 256;
 /// Entries are counted only once in this many writes.
 const TRIM_EVERY: u64 = 256;
 
@@ -35,6 +39,22 @@ pub struct EventQuery<'a> {
     pub until: Option<f64>,
 }
 
+/// Leaves as many of the newest entries as fit into one answer.
+fn keep_newest(events: &mut Vec<LoggedEvent>) {
+    let mut room = ANSWER_BYTES;
+    let fitting = events
+        .iter()
+        .rev()
+        .take_while(|event| {
+            let size = event.data.to_string().len() + ENTRY_BYTES;
+            let fits = size <= room;
+            room = room.saturating_sub(size);
+            fits
+        })
+        .count();
+    events.drain(..events.len() - fitting);
+}
+
 /// See the module's text.
 pub struct EventLog {
     tree: Tree<LoggedEvent>,
@@ -42,9 +62,13 @@ pub struct EventLog {
     clock: SharedClock,
 }
 
-fn prefix(workspace: &str, user: &str) -> String {
+fn prefix_of(workspace: &str) -> String {
     // Neither a workspace nor a user id holds a control character.
-    format!("{workspace}\u{1}{user}\u{1}")
+    format!("{workspace}\u{1}")
+}
+
+fn prefix(workspace: &str, user: &str) -> String {
+    format!("{}{user}\u{1}", prefix_of(workspace))
 }
 
 impl EventLog {
@@ -94,6 +118,14 @@ impl EventLog {
         Ok(())
     }
 
+    /// Drops all entries of a workspace.
+    pub fn forget(&self, workspace: &str) -> Result<(), StoreError> {
+        for key in self.tree.keys(&prefix_of(workspace))? {
+            self.tree.discard(&key)?;
+        }
+        Ok(())
+    }
+
     /// The entries of one user in one workspace, oldest first.
     pub fn find(
         &self,
@@ -107,10 +139,58 @@ impl EventLog {
                 && query.from.is_none_or(|from| event.at >= from)
                 && query.until.is_none_or(|until| event.at <= until)
         };
-        Ok(all
+        let mut found: Vec<LoggedEvent> = all
             .into_iter()
             .map(|(_, event)| event)
             .filter(wanted)
-            .collect())
+            .collect();
+        keep_newest(&mut found);
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::supervision::ManualClock;
+
+    #[test]
+    fn entries_belong_to_their_writer_and_go_with_the_workspace() {
+        let store = Store::temporary();
+        let clock: SharedClock = std::sync::Arc::new(ManualClock::new());
+        let log = EventLog::open(&store, clock).unwrap();
+        for (workspace, user) in [("lab", "ann"), ("lab", "bob"), ("lab-2", "ann")] {
+            log.add(workspace, user, "seen", json!({"by": user}))
+                .unwrap();
+        }
+        let count = |workspace: &str, user: &str| {
+            let found = log.find(workspace, user, &EventQuery::default());
+            found.unwrap().len()
+        };
+        assert_eq!((count("lab", "ann"), count("lab", "bob")), (1, 1));
+        assert_eq!(
+            (count("la", "ann"), count("lab", "an"), count("%", "%")),
+            (0, 0, 0)
+        );
+        log.forget("lab").unwrap();
+        assert_eq!((count("lab", "ann"), count("lab-2", "ann")), (0, 1));
+    }
+
+    #[test]
+    fn an_answer_holds_the_newest_that_fit() {
+        let entry = |id: u64| LoggedEvent {
+            id,
+            event_type: "t".into(),
+            workspace: "w".into(),
+            user_id: "u".into(),
+            at: 0.0,
+            data: json!("x".repeat(ANSWER_BYTES / 3)),
+        };
+        let mut events: Vec<_> = (0..5).map(entry).collect();
+        keep_newest(&mut events);
+        let left: Vec<u64> = events.iter().map(|event| event.id).collect();
+        assert_eq!(left, [3, 4]);
     }
 }

@@ -15,6 +15,8 @@ pub const ROOT: &str = "ws-user-root";
 /// The room of callers over plain HTTP who did not say who they are.
 pub const ANONYMOUS: &str = "ws-anonymous";
 
+/// Largest record of a workspace, in bytes of JSON: variables, bookmarks and types included.
+pub const MAX_BYTES: usize = 2 << 20;
 /// Longest name of a workspace.
 const MAX_NAME: usize = 128;
 /// First URL segments of the server, which no workspace may take.
@@ -122,22 +124,14 @@ impl WorkspaceInfo {
         info
     }
 
-    /// Whether the user is an owner by themselves; entering, that makes them administrators. A
-    /// child token is not: it may have been made weaker on purpose. A missing email never matches.
-    pub fn is_owned_personally(&self, user: &UserInfo) -> bool {
-        let named = |text: &str| self.owners.iter().any(|owner| owner == text);
-        named(&user.id)
-            || user.email.as_deref().is_some_and(named)
-            || self.id == user.personal_workspace()
-    }
-
-    /// Whether the user owns it (workspace.md 2.3), be it as the parent's personal workspace.
+    /// Whether the user owns it, which makes them an administrator of it (workspace.md 2.3).
+    ///
+    /// A child token owns what it made itself, and nothing by its parent's name or email: it may
+    /// have been made weaker on purpose (rule S2). A missing email never matches.
     pub fn is_owned_by(&self, user: &UserInfo) -> bool {
-        self.is_owned_personally(user)
-            || user
-                .parent
-                .as_ref()
-                .is_some_and(|parent| self.id == format!("ws-user-{parent}"))
+        let named = |text: &str| self.owners.iter().any(|owner| owner == text);
+        let email = user.email.as_deref().filter(|_| user.parent.is_none());
+        named(&user.id) || email.is_some_and(named) || self.id == user.personal_workspace()
     }
 
     /// As clients see it; without environment variables.
@@ -193,6 +187,29 @@ impl WorkspaceInfo {
             info.owners.push(owner.to_owned());
         }
         Ok(info)
+    }
+}
+
+impl WorkspaceInfo {
+    /// Keeps the owners of the record that this one replaces, unless one of them changes the list
+    /// explicitly (rule S5). An administrator does not become an owner by overwriting.
+    pub fn keep_owners(&mut self, old: &WorkspaceInfo, user: &UserInfo, explicit: bool) {
+        let by_owner = old.is_owned_by(user) || user.is_root();
+        if !(explicit && by_owner) {
+            self.owners = old.owners.clone();
+        }
+    }
+
+    /// Refuses a record that has grown beyond what is kept.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::TooLarge`]
+    pub fn check_size(&self) -> Result<(), WorkspaceError> {
+        let size = serde_json::to_vec(self).map_or(0, |json| json.len());
+        if size > MAX_BYTES {
+            return Err(WorkspaceError::TooLarge(self.id.clone()));
+        }
+        Ok(())
     }
 }
 

@@ -3,12 +3,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::directory::Directory;
 use super::record::{ServiceRecord, Visibility};
 use super::service_id::split;
 use crate::identity::{Level, UserInfo};
 use crate::peer::ServiceError;
-use crate::wire::{Map, Value};
+use crate::wire::{self, Map, Value};
 
 /// Keys that a query map may have; `id` is an alias of `service_id`.
 const KEYS: [&str; 7] = [
@@ -38,6 +40,32 @@ pub struct ListOptions {
     pub include_unlisted: bool,
     pub include_app_services: bool,
     pub prioritize_running: bool,
+}
+
+/// What a query found.
+pub struct Listing {
+    /// Registrations, and whether the caller is a member of their workspace.
+    registered: Vec<(Arc<ServiceRecord>, bool)>,
+    /// Services of apps that do not run.
+    offered: Vec<Value>,
+}
+
+impl Listing {
+    /// As one encoded list, spliced from what was encoded at registration.
+    pub fn packed(&self) -> Bytes {
+        let registered = self.registered.iter();
+        let registered = registered.map(|(record, member)| record.packed(*member).clone());
+        let offered = self.offered.iter().map(wire::encode);
+        wire::splice_array(&registered.chain(offered).collect::<Vec<_>>())
+    }
+
+    /// As maps, to look into.
+    pub fn into_maps(self) -> Vec<Map> {
+        let registered = self.registered.iter();
+        let registered = registered.map(|(record, member)| record.to_map(*member));
+        let offered = self.offered.into_iter().filter_map(Value::into_map);
+        registered.chain(offered).collect()
+    }
 }
 
 fn checked(text: &str) -> Result<String, ServiceError> {
@@ -189,7 +217,7 @@ impl Directory {
         options: ListOptions,
         own: &str,
         user: &UserInfo,
-    ) -> Result<Vec<Value>, ServiceError> {
+    ) -> Result<Listing, ServiceError> {
         let query = Query::parse(query, own)?;
         check_unlisted(&query, options, own)?;
         let member = |workspace: &str| user.allows(workspace, Level::Read);
@@ -213,14 +241,18 @@ impl Directory {
             query.matches(record) && self.is_listed(record, own, member(&record.workspace), options)
         };
         let found: Vec<_> = records.into_iter().filter(visible).collect();
-        let mut listed: Vec<Value> = found
-            .iter()
-            .map(|record| Value::Map(record.to_map(member(&record.workspace))))
-            .collect();
+        let mut offered = Vec::new();
         if options.include_app_services && query.workspace != "*" && member(&query.workspace) {
-            listed.extend(self.app_services(&query, &found, options).await);
+            offered = self.app_services(&query, &found, options).await;
         }
-        Ok(listed)
+        let registered = found.into_iter().map(|record| {
+            let member = member(&record.workspace);
+            (record, member)
+        });
+        Ok(Listing {
+            registered: registered.collect(),
+            offered,
+        })
     }
 
     fn is_listed(

@@ -4,15 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
-use rand::seq::IndexedRandom;
-
 use super::case::convert_keys;
 use super::directory::Directory;
 use super::info::PUBLIC;
 use super::record::{ServiceRecord, Visibility};
-use super::selection::{Criterion, Mode};
+use super::selection::{DEFAULT_SELECT_TIMEOUT, Pick, SelectionMode, ask, settle};
 use super::service_id::ServiceId;
 use crate::identity::{Level, UserInfo};
 use crate::peer::{CallContext, CallOptions, ServiceError};
@@ -20,8 +16,8 @@ use crate::wire::{Map, Value};
 
 /// Seconds for fetching a description from its provider.
 const FETCH_TIMEOUT_S: f64 = 10.0;
-/// Seconds for one function call of a `select:` mode.
-const SELECT_TIMEOUT_S: f64 = 2.0;
+/// Most seconds for one function call of a `select:` mode.
+const MAX_SELECT_S: f64 = 60.0;
 
 /// Options of a lookup, from the `config` argument.
 #[derive(Debug, Clone, Default)]
@@ -75,6 +71,12 @@ impl Directory {
     ) -> Result<Map, ServiceError> {
         let record = self.resolve(text, options, context).await?;
         let mut service = self.fetch(&record, options).await?;
+        // The provider tells all; who else is authorised is for members only (rule V3).
+        if !context.user.allows(&record.workspace, Level::Read)
+            && let Some(Value::Map(config)) = service.get_mut("config")
+        {
+            config.remove("authorized_workspaces");
+        }
         if let Some(case) = &options.case_conversion {
             service = convert_keys(service, case)?;
         }
@@ -156,7 +158,11 @@ impl Directory {
     ) -> Result<Option<Arc<ServiceRecord>>, ServiceError> {
         let mode = self.mode(id, options)?;
         let mut found = self.registry.find(id);
-        found.retain(|record| !self.apps().is_some_and(|apps| apps.hides(record)));
+        let member = context.user.allows(&id.workspace, Level::Read);
+        found.retain(|record| {
+            // Strangers do not learn from a `built-in` who is connected (rule S6).
+            (member || !record.is_built_in()) && !self.apps().is_some_and(|apps| apps.hides(record))
+        });
         if found.is_empty() {
             return Ok(None);
         }
@@ -172,116 +178,98 @@ impl Directory {
                 id.workspace
             ))),
             [only] => Ok(Some(only.clone())),
-            several => self.select(id, mode, several, options).await.map(Some),
+            several => self
+                .select(id, &mode, several, options, context)
+                .await
+                .map(Some),
         }
     }
 
-    fn mode(&self, id: &ServiceId, options: &LookupOptions) -> Result<Mode, ServiceError> {
+    fn mode(&self, id: &ServiceId, options: &LookupOptions) -> Result<SelectionMode, ServiceError> {
         if let Some(mode) = &options.mode {
-            return Mode::parse(mode);
+            return Ok(mode.parse()?);
         }
         let of_app = id.app.as_ref().and_then(|app| {
             self.apps()
                 .and_then(|apps| apps.selection_mode(&id.workspace, app))
         });
-        match of_app {
-            Some(mode) => Mode::parse(&mode),
-            None if id.workspace == PUBLIC => Ok(Mode::Random),
-            None => Ok(Mode::Exact),
-        }
+        Ok(match of_app {
+            Some(mode) => mode,
+            None if id.workspace == PUBLIC => SelectionMode::Random,
+            None => SelectionMode::Exact,
+        })
     }
 
     async fn select(
         &self,
         id: &ServiceId,
-        mode: Mode,
+        mode: &SelectionMode,
         among: &[Arc<ServiceRecord>],
         options: &LookupOptions,
+        context: &CallContext,
     ) -> Result<Arc<ServiceRecord>, ServiceError> {
-        let random = || {
-            among
-                .choose(&mut rand::rng())
-                .cloned()
-                .ok_or_else(|| not_found(id))
+        let load = |at: usize| self.load_of(&among[at]);
+        let picked = mode.pick(among.len(), load, &mut rand::rng());
+        let chosen = match picked {
+            Pick::Index(at) => Some(at),
+            Pick::Ambiguous => return Err(ambiguous(id, among)),
+            Pick::Nothing => None,
+            Pick::Ask {
+                criterion,
+                function,
+            } => {
+                let within = options
+                    .select_timeout
+                    .map_or(DEFAULT_SELECT_TIMEOUT, |seconds| {
+                        Duration::from_secs_f64(seconds.min(MAX_SELECT_S))
+                    });
+                let opinions = among
+                    .iter()
+                    .map(|record| self.opinion(record, &function, within, context));
+                let answers = ask(criterion, opinions.collect()).await;
+                settle(criterion, &answers, &mut rand::rng())
+            }
         };
-        match mode {
-            Mode::Exact => Err(ambiguous(id, among)),
-            Mode::Random => random(),
-            Mode::First => among.first().cloned().ok_or_else(|| not_found(id)),
-            Mode::Last => among.last().cloned().ok_or_else(|| not_found(id)),
-            Mode::MinLoad => among
-                .iter()
-                .min_by_key(|record| self.load_of(record))
-                .cloned()
-                .ok_or_else(|| not_found(id)),
-            Mode::Select(criterion, function) => {
-                let seconds = options.select_timeout.unwrap_or(SELECT_TIMEOUT_S);
-                match self.ask_all(among, criterion, &function, seconds).await {
-                    Some(record) => Ok(record),
-                    None => random(),
-                }
-            }
-        }
+        chosen
+            .and_then(|at| among.get(at).cloned())
+            .ok_or_else(|| not_found(id))
     }
 
-    /// Calls per minute towards a client; only app sessions are measured.
-    fn load_of(&self, record: &ServiceRecord) -> (u32, u32) {
+    /// Calls per minute towards a client; only app sessions are measured. Those in flight decide
+    /// between equals.
+    fn load_of(&self, record: &ServiceRecord) -> f64 {
         if !record.client.ends_with("__rlb") {
-            return (0, 0);
+            return 0.0;
         }
-        self.router
-            .find(&record.address())
-            .map_or((0, 0), |client| {
-                let load = &client.load;
-                (load.per_minute(self.router.now_ms()), load.in_flight())
-            })
+        self.router.find(&record.address()).map_or(0.0, |client| {
+            let load = &client.load;
+            let in_flight = f64::from(load.in_flight()).min(999.0);
+            f64::from(load.per_minute(self.router.now_ms())) + in_flight / 1000.0
+        })
     }
 
-    /// Asks every candidate's function at the same time.
-    async fn ask_all(
+    /// What a candidate's function answers to the caller of a `select:` mode; NaN when that is no
+    /// number. Asked in the caller's name: what it may not call, it may not have called.
+    async fn opinion(
         &self,
-        among: &[Arc<ServiceRecord>],
-        criterion: Criterion,
+        record: &ServiceRecord,
         function: &str,
-        seconds: f64,
-    ) -> Option<Arc<ServiceRecord>> {
-        let timeout = Duration::from_secs_f64(seconds);
-        let mut answers: FuturesUnordered<_> = among
-            .iter()
-            .map(|record| async move {
-                let method = format!("services.{}.{function}", record.name);
-                let call = self
-                    .peer
-                    .call(&record.address(), &method)
-                    .options(CallOptions {
-                        timeout,
-                        ..CallOptions::default()
-                    })
-                    .send();
-                let answer = tokio::time::timeout(timeout, call).await.ok()?.ok()?;
-                Some((record.clone(), answer))
+        within: Duration,
+        context: &CallContext,
+    ) -> Option<f64> {
+        let method = format!("services.{}.{function}", record.name);
+        let call = self
+            .peer
+            .call(&record.address(), &method)
+            .options(CallOptions {
+                ws: Some(context.ws.clone()),
+                user: Some(context.user.clone()),
+                timeout: within,
+                ..CallOptions::default()
             })
-            .collect();
-        let mut best: Option<(Arc<ServiceRecord>, f64)> = None;
-        while let Some(answer) = answers.next().await {
-            let Some((record, value)) = answer else {
-                continue;
-            };
-            if criterion == Criterion::FirstSuccess {
-                return Some(record);
-            }
-            let Some(number) = value.as_f64() else {
-                continue;
-            };
-            let better = best.as_ref().is_none_or(|(_, held)| match criterion {
-                Criterion::Min => number < *held,
-                _ => number > *held,
-            });
-            if better {
-                best = Some((record, number));
-            }
-        }
-        best.map(|(record, _)| record)
+            .send();
+        let answer = tokio::time::timeout(within, call).await.ok()?.ok()?;
+        Some(answer.as_f64().unwrap_or(f64::NAN))
     }
 
     /// Starts the app that offers a service (workspace.md 3.7).

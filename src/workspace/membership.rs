@@ -8,17 +8,20 @@ use futures::future::BoxFuture;
 
 use super::directory::Directory;
 use super::info::PUBLIC;
-use crate::gateway::{Admission, Hello, Membership, Refusal};
+use crate::gateway::{Admission, Hello, Membership, Refusal, RefusalKind};
 use crate::identity::{Level, TokenError, UserInfo, is_client_id};
 use crate::map;
 use crate::peer::CallOptions;
-use crate::router::{Client, ClientSpec};
-use crate::wire::Value;
+use crate::router::{CLOSE_GOING_AWAY, Client, ClientSpec, Transport};
+use crate::wire::{Map, Value};
 
 /// The version of the reference whose protocol is spoken; clients compare it.
 pub const HYPHA_VERSION: &str = "0.21.137";
 /// How long a living client has to answer before another may take its id.
 const ALIVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Why a connection is closed whose token was revoked.
+pub(super) const REVOKED: &str = "The token of this connection was revoked";
 
 /// Who connects, and into which workspace.
 struct Identified {
@@ -32,8 +35,32 @@ fn rejected(error: &TokenError) -> Refusal {
     if error.is_bad_token() {
         Refusal::authentication(error)
     } else {
-        Refusal::setup(format!("Failed to authenticate user: {error}"))
+        unauthenticated(error)
     }
+}
+
+/// The workspace a client names. For a stream, `public` is as good as none (protocol 6).
+fn asked_workspace(hello: &Hello) -> Option<String> {
+    let asked = hello.workspace.clone().filter(|ws| !ws.is_empty());
+    match hello.transport {
+        Transport::Http => asked.filter(|ws| ws != PUBLIC),
+        Transport::WebSocket => asked,
+    }
+}
+
+fn too_many(detail: std::fmt::Arguments<'_>) -> Refusal {
+    Refusal::policy(
+        RefusalKind::Limit,
+        format!("Connection limit exceeded: {detail}"),
+    )
+}
+
+/// A user who is not who they should be.
+fn unauthenticated(detail: impl std::fmt::Display) -> Refusal {
+    Refusal::setup(
+        RefusalKind::Denied,
+        format_args!("Failed to authenticate user: {detail}"),
+    )
 }
 
 impl Directory {
@@ -43,7 +70,12 @@ impl Directory {
         if let Some(reconnection) = filled(&hello.reconnection_token) {
             match self.by_reconnection_token(&reconnection, hello, client_id) {
                 // A client that outlived its reconnection token may still have a good login token.
-                Err(refusal) if token.is_none() => return Err(refusal),
+                Err(refusal) if token.is_none() => {
+                    return Err(Refusal {
+                        kind: RefusalKind::ReconnectionToken,
+                        ..refusal
+                    });
+                }
                 Err(refusal) => {
                     tracing::debug!(
                         client_id,
@@ -72,22 +104,19 @@ impl Directory {
             user.scope.current_workspace.clone(),
             user.scope.client_id.clone(),
         ) else {
-            return Err(Refusal::setup(
-                "Failed to authenticate user: Invalid scope, it is not a reconnection token",
+            return Err(unauthenticated(
+                "Invalid scope, it is not a reconnection token",
             ));
         };
         if let Some(asked) = &hello.workspace
             && *asked != workspace
         {
-            return Err(Refusal::setup(format!(
-                "Failed to authenticate user: Invalid scope, workspace mismatch: {workspace} != \
-                 {asked}"
+            return Err(unauthenticated(format_args!(
+                "Invalid scope, workspace mismatch: {workspace} != {asked}"
             )));
         }
         if pinned != client_id {
-            return Err(Refusal::setup(
-                "Failed to authenticate user: Client id mismatch, disconnecting",
-            ));
+            return Err(unauthenticated("Client id mismatch, disconnecting"));
         }
         Ok(Identified {
             user,
@@ -102,8 +131,10 @@ impl Directory {
         user.check_client(client_id)
             .map_err(|error| rejected(&error))?;
         let encoded = user.scope.current_workspace.clone();
-        let asked = hello.workspace.clone().filter(|ws| !ws.is_empty());
+        let asked = asked_workspace(hello);
         let workspace = match (encoded, asked) {
+            // A stream may ask for any workspace that its token opens (protocol 6).
+            (Some(_), Some(asked)) if hello.transport == Transport::Http => asked,
             (Some(encoded), Some(asked)) => {
                 user.check_workspace(&asked)
                     .map_err(|error| rejected(&error))?;
@@ -122,11 +153,7 @@ impl Directory {
 
     fn anonymous(&self, hello: &Hello) -> Identified {
         let user = self.tokens.anonymous_user();
-        let workspace = hello
-            .workspace
-            .clone()
-            .filter(|ws| !ws.is_empty())
-            .unwrap_or_else(|| user.personal_workspace());
+        let workspace = asked_workspace(hello).unwrap_or_else(|| user.personal_workspace());
         Identified {
             user,
             workspace,
@@ -145,12 +172,10 @@ impl Directory {
         } = identified;
         let info = self
             .ensure(&workspace, &user)
-            .map_err(|error| Refusal::setup(format!("'{error}'")))?;
-        let user = user.acting_in(&workspace, Some(client_id), info.is_owned_personally(&user));
+            .map_err(|error| Refusal::setup(RefusalKind::NotFound, format_args!("'{error}'")))?;
+        let user = user.acting_in(&workspace, Some(client_id), info.is_owned_by(&user));
         if !user.allows(&workspace, Level::Read) {
-            return Err(Refusal::setup(format!(
-                "Permission denied for workspace: {workspace}"
-            )));
+            return Err(Refusal::denied(&workspace));
         }
         Ok((user, workspace))
     }
@@ -159,28 +184,36 @@ impl Directory {
         let per_user = self.limits.connections_per_user;
         let taken = self.connections.get(&user.id).map_or(0, |count| *count);
         if taken >= per_user {
-            return Err(Refusal::policy(format!(
-                "Connection limit exceeded: user {} has {taken} connections (limit {per_user})",
+            return Err(too_many(format_args!(
+                "user {} has {taken} connections (limit {per_user})",
                 user.id
             )));
         }
         let per_workspace = self.limits.clients_per_workspace;
         let clients = self.router.member_count(workspace);
         if clients >= per_workspace {
-            return Err(Refusal::policy(format!(
-                "Connection limit exceeded: workspace {workspace} has {clients} clients (limit \
-                 {per_workspace})"
+            return Err(too_many(format_args!(
+                "workspace {workspace} has {clients} clients (limit {per_workspace})"
             )));
         }
         Ok(())
     }
 
-    /// Decides about a client id that is in use: a living client keeps it, a dead one goes.
-    async fn yield_id(&self, address: &str) -> Result<(), Refusal> {
+    /// Decides about a client id that is in use: a living client keeps it, a dead one goes. A
+    /// stream goes for the next one of its user without being asked (protocol 6).
+    async fn yield_id(
+        &self,
+        address: &str,
+        user: &UserInfo,
+        transport: Transport,
+    ) -> Result<(), Refusal> {
         let Some(old) = self.router.find(address) else {
             return Ok(());
         };
-        if self.registry.is_present(&old.workspace, &old.id) {
+        let next_stream = old.user.id == user.id
+            && old.transport == Transport::Http
+            && transport == Transport::Http;
+        if !next_stream && self.registry.is_present(&old.workspace, &old.id) {
             let answer = self
                 .peer
                 .call(address, "services.built-in.ping")
@@ -193,19 +226,17 @@ impl Directory {
             // The limit holds even against a client that answers with heartbeats only.
             let answer = tokio::time::timeout(ALIVE_WITHIN, answer).await;
             if matches!(answer, Ok(Ok(_))) {
-                return Err(Refusal::setup(format!(
-                    "Client already exists and is active: {address}"
-                )));
+                return Err(Refusal::setup(
+                    RefusalKind::InUse,
+                    format_args!("Client already exists and is active: {address}"),
+                ));
             }
         }
         if self.router.unregister(&old) {
             self.peer.client_gone(address);
             self.left(&old);
         }
-        old.close(
-            crate::router::CLOSE_GOING_AWAY,
-            "Another connection took this client id",
-        );
+        old.close(CLOSE_GOING_AWAY, "Another connection took this client id");
         old.cut();
         Ok(())
     }
@@ -215,19 +246,36 @@ impl Directory {
             Some(id) if !id.is_empty() => id.clone(),
             _ => {
                 let workspace = hello.workspace.as_deref().unwrap_or("None");
-                return Err(Refusal::setup(format!(
-                    "Failed to authenticate user to workspace: {workspace} (client_id is required)"
-                )));
+                return Err(Refusal::setup(
+                    RefusalKind::Invalid,
+                    format_args!(
+                        "Failed to authenticate user to workspace: {workspace} (client_id is \
+                         required)"
+                    ),
+                ));
             }
         };
         if !is_client_id(&client_id) || self.router.is_local(&client_id) {
-            return Err(Refusal::setup(format!("Invalid client id: {client_id}")));
+            return Err(Refusal::setup(
+                RefusalKind::Invalid,
+                format_args!("Invalid client id: {client_id}"),
+            ));
         }
         let identified = self.identify(&hello, &client_id)?;
         let returning = identified.returning;
         let (user, workspace) = self.enter(identified, &client_id)?;
+        let address = format!("{workspace}/{client_id}");
+        if self
+            .apps()
+            .is_some_and(|apps| apps.is_over(&address, returning))
+        {
+            return Err(Refusal::policy(
+                RefusalKind::Denied,
+                format!("The session {address} is over"),
+            ));
+        }
         if !returning {
-            self.yield_id(&format!("{workspace}/{client_id}")).await?;
+            self.yield_id(&address, &user, hello.transport).await?;
         }
         self.check_limits(&user, &workspace)?;
         Ok(Admission {
@@ -249,8 +297,8 @@ impl Membership for Directory {
         self.judge(hello).boxed()
     }
 
-    fn welcome(&self, client: &Client) -> String {
-        let info = map! {
+    fn welcome(&self, client: &Client) -> Map {
+        map! {
             "type" => "connection_info",
             "hypha_version" => HYPHA_VERSION,
             "public_base_url" => self.peer.public_base_url(),
@@ -261,8 +309,7 @@ impl Membership for Directory {
             "user" => client.user.to_value(),
             "reconnection_token" => self.reconnection_token(client),
             "reconnection_token_life_time" => self.tokens.reconnection_lifetime(),
-        };
-        Value::Map(info).to_json().to_string()
+        }
     }
 
     fn reconnection_token(&self, client: &Client) -> String {
@@ -276,7 +323,16 @@ impl Membership for Directory {
 
     fn joined(&self, client: &Arc<Client>) {
         *self.connections.entry(client.user.id.clone()).or_insert(0) += 1;
-        tracing::debug!(client = %client.address, transport = client.transport, "connected");
+        tracing::debug!(client = %client.address, transport = ?client.transport, "connected");
+        // Revoking closes what is open; this one may have been on its way in just then.
+        if self.tokens.is_revoked(&client.user) {
+            client.close(CLOSE_GOING_AWAY, REVOKED);
+        }
+        // The same for a workspace that was unloaded just then.
+        if !self.exists(&client.workspace) {
+            let reason = format!("Workspace unloaded: {}", client.workspace);
+            client.close(CLOSE_GOING_AWAY, reason);
+        }
     }
 
     fn closed(&self, client: &Arc<Client>) {
@@ -296,5 +352,13 @@ impl Membership for Directory {
         }
         tracing::debug!(client = %client.address, "disconnected");
         self.unload_later(&client.workspace);
+    }
+
+    fn sweep(&self) {
+        match self.tokens.sweep() {
+            Ok(0) => {}
+            Ok(count) => tracing::debug!(count, "forgot revocations of tokens that are over"),
+            Err(error) => tracing::error!(%error, "revocations of old tokens stay in the store"),
+        }
     }
 }

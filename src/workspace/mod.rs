@@ -26,4 +26,6 @@ pub use manager::ManagerService;
 pub use membership::HYPHA_VERSION;
 pub use record::{ServiceRecord, Visibility};
 pub use registry::{Registered, Registry};
-pub use selection::{Criterion, Mode};
+pub use selection::{
+    Criterion, DEFAULT_SELECT_TIMEOUT, Pick, SelectionError, SelectionMode, ask, settle,
+};

@@ -2,14 +2,18 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+
 use super::service_id::{is_service_name, split};
 use crate::identity::UserInfo;
 use crate::map;
 use crate::peer::ServiceError;
-use crate::wire::{Map, Value};
+use crate::wire::{self, Map, Value};
 
 /// Longest description, in characters.
 const MAX_DESCRIPTION: usize = 1024;
+/// Largest registration, in bytes as it travels: schemas and docs are the long parts.
+const MAX_BYTES: usize = 1 << 20;
 
 /// Who may see and use a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +69,10 @@ pub struct ServiceRecord {
     pub has_setup: bool,
     /// What clients see, with defaults filled in.
     info: Map,
+    /// The same, encoded once: listings splice it.
+    packed: Bytes,
+    /// The form for callers who are no members, where it differs.
+    packed_for_guests: Option<Bytes>,
 }
 
 impl ServiceRecord {
@@ -96,10 +104,21 @@ impl ServiceRecord {
     /// The description clients get. Who is authorised is told only to members (rule V3).
     pub fn to_map(&self, for_member: bool) -> Map {
         let mut info = self.info.clone();
-        if !for_member && let Some(Value::Map(config)) = info.get_mut("config") {
-            config.insert("authorized_workspaces", Value::Nil);
+        if !for_member
+            && !self.authorized.is_empty()
+            && let Some(Value::Map(config)) = info.get_mut("config")
+        {
+            config.remove("authorized_workspaces");
         }
         info
+    }
+
+    /// [`ServiceRecord::to_map`], encoded.
+    pub fn packed(&self, for_member: bool) -> &Bytes {
+        match &self.packed_for_guests {
+            Some(packed) if !for_member => packed,
+            _ => &self.packed,
+        }
     }
 
     /// Reads what `register_service` was given by a client at `workspace/client`.
@@ -143,8 +162,21 @@ impl ServiceRecord {
             seq,
             has_setup: has_function(service.get("service_schema"), "setup"),
             info: Map::new(),
+            packed: Bytes::new(),
+            packed_for_guests: None,
         };
         record.info = record.describe(service, given, user);
+        record.packed = wire::encode(&Value::Map(record.to_map(true)));
+        if record.packed.len() > MAX_BYTES {
+            return Err(ServiceError::value(format!(
+                "the registration of service {} is larger than {MAX_BYTES} bytes",
+                record.name
+            )));
+        }
+        if !record.authorized.is_empty() {
+            let for_guests = Value::Map(record.to_map(false));
+            record.packed_for_guests = Some(wire::encode(&for_guests));
+        }
         Ok(record)
     }
 
@@ -263,7 +295,7 @@ fn own_name(service: &Map, workspace: &str, client: &str) -> Result<String, Serv
             "Service id {id} names the client '{given}', but it is registered by '{client}'"
         )));
     }
-    if !is_service_name(parts.service) {
+    if !is_service_name(parts.service) || parts.app.is_some() {
         return Err(ServiceError::value(format!(
             "Invalid service id: {id}, the name must not be empty or contain '/', ':', '@', '*'"
         )));
@@ -314,6 +346,7 @@ mod tests {
             ("ws/svc", "Service id info must contain ':'"),
             ("ws/c:", "must not be empty"),
             ("ws/c:a*b", "must not be empty or contain"),
+            ("ws/c:a@b", "must not be empty or contain"),
         ] {
             let error = register(map! { "id" => id }).unwrap_err();
             assert!(error.contains(text), "{id}: {error}");
@@ -337,8 +370,11 @@ mod tests {
                 .contains("can only be set")
         );
         let record = register(service("protected")).unwrap();
-        let seen = format!("{:?}", record.to_map(false));
-        assert!(!seen.contains("friend"), "{seen}");
+        for (for_member, shown) in [(true, true), (false, false)] {
+            let whole = Value::Map(record.to_map(for_member));
+            assert_eq!(format!("{whole:?}").contains("friend"), shown);
+            assert_eq!(*record.packed(for_member), wire::encode(&whole));
+        }
         assert!(
             register(service("private"))
                 .unwrap_err()

@@ -22,6 +22,9 @@ struct Shelf {
     by_client: HashMap<String, HashMap<String, u64>>,
 }
 
+/// Most bytes of all registrations of one client.
+const BYTES_PER_CLIENT: usize = 32 << 20;
+
 /// See the module's text.
 pub struct Registry {
     shelves: DashMap<String, Arc<RwLock<Shelf>>>,
@@ -70,6 +73,13 @@ impl Registry {
                 "Client {} has reached the limit of {} services",
                 record.address(),
                 self.max_services_per_client
+            )));
+        }
+        let held = shelf.bytes_of(&record.client, &record.name);
+        if held + record.packed(true).len() > BYTES_PER_CLIENT {
+            return Err(ServiceError::runtime(format!(
+                "Client {} has reached the limit of {BYTES_PER_CLIENT} bytes of registrations",
+                record.address()
             )));
         }
         let replaced = shelf.remove(&record.client, &record.name);
@@ -187,6 +197,11 @@ impl Registry {
         shelves.iter().map(|shelf| shelf.read().by_seq.len()).sum()
     }
 
+    /// How many workspaces have services.
+    pub fn shelves(&self) -> usize {
+        self.shelves.len()
+    }
+
     /// Whether nothing is registered.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -194,6 +209,15 @@ impl Registry {
 }
 
 impl Shelf {
+    /// Bytes of a client's registrations, one of them left out.
+    fn bytes_of(&self, client: &str, but: &str) -> usize {
+        let own = self.by_client.get(client).into_iter().flatten();
+        own.filter(|(name, _)| *name != but)
+            .filter_map(|(_, seq)| self.by_seq.get(seq))
+            .map(|record| record.packed(true).len())
+            .sum()
+    }
+
     fn add(&mut self, record: Arc<ServiceRecord>) {
         self.by_name
             .entry(record.name.clone())

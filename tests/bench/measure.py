@@ -19,15 +19,17 @@ RELAY.insert(1, (100, 1, 32))
 REST = 3.0  # seconds after which memory counts as memory at rest
 
 
-def options():
-    parser = argparse.ArgumentParser(description=__doc__)
+def options(about, *counts):
+    """The options of a benchmark; `counts` are its own, as (name, default)."""
+    parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--rhizome", required=True, help="release binary")
     parser.add_argument("--hyphaload", required=True, help="release binary")
     parser.add_argument("--reference", help="Python with the reference installed; without it: left out")
     parser.add_argument("--client", required=True, help="Python with hypha-rpc, for the cold start")
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--duration", type=float, default=2.0, help="seconds per cell")
-    parser.add_argument("--connections", type=int, default=1000)
+    for name, default in counts:
+        parser.add_argument(name, type=int, default=default)
     parser.add_argument("--out", required=True, help="the document with the table")
     parser.add_argument("--raw", required=True, help="where every single result goes, as JSON")
     return parser.parse_args()
@@ -106,7 +108,7 @@ def cold_start(client, repetitions):
 
 
 def main():
-    o = options()
+    o = options(__doc__, ("--connections", 1000))
     Rhizome.binary, Reference.python, Ceiling.hyphaload = o.rhizome, o.reference, o.hyphaload
     kinds = [Rhizome, Reference] if o.reference else [Rhizome]
     load, began, boot_rows = Load(o.hyphaload), time.time(), []
@@ -131,7 +133,7 @@ def main():
     }
     with open(o.raw, "w") as file:
         json.dump(results, file, indent=1)
-    report.write(results, o.out)
+    report.write(report.render(results), o.out)
     median = statistics.median(r["ready_s"] for r in boot_rows if r["server"] == "Rhizome")
     log(f"done in {results['took_s']} s; Rhizome was ready in {median * 1e3:.0f} ms; table in {o.out}")
 

@@ -105,9 +105,9 @@ CALLS = [
 ]
 
 
-def call_table(m):
+def call_table(m, calls):
     rows = []
-    for name, cell, path, rate in CALLS:
+    for name, cell, path, rate in calls:
         row, rates = [name], []
         for server in ("Rhizome", "reference"):
             rates.append(m.get(server, cell, *path, rate))
@@ -171,7 +171,7 @@ def render(results):
         "once, on fresh servers. The limits on messages, connections and requests were lifted for both. Read ratios "
         "and CPU time before absolute rates.",
         "### Relay between two clients", relay_table(m),
-        "### Calls of the server itself", call_table(m),
+        "### Calls of the server itself", call_table(m, CALLS),
         "### Start, memory, connections", rest_table(results, m),
         "### Cold start of an app", cold_table(results["cold_start"]),
     ]
@@ -180,12 +180,13 @@ def render(results):
     return "\n\n".join(parts)
 
 
-def write(results, path):
+def write(text, path, begin=BEGIN, end=END):
+    """Puts a text between its marks in the document, or with them at its end."""
     path = Path(path)
-    text = path.read_text() if path.exists() else f"{HEAD}\n{BEGIN}\n{END}\n"
-    if BEGIN not in text or END not in text:
-        text = f"{text.rstrip()}\n\n{BEGIN}\n{END}\n"
-    before, rest = text.split(BEGIN, 1)
-    after = rest.split(END, 1)[1]
+    document = path.read_text() if path.exists() else f"{HEAD}\n{BEGIN}\n{END}\n"
+    if begin not in document or end not in document:
+        document = f"{document.rstrip()}\n\n{begin}\n{end}\n"
+    before, rest = document.split(begin, 1)
+    after = rest.split(end, 1)[1]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"{before}{BEGIN}\n\n{render(results)}\n\n{END}{after}")
+    path.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")

@@ -3,8 +3,10 @@
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -17,6 +19,9 @@ LIMITS = {name: LIFTED for name in (
     "HYPHA_HTTP_BURST_LIMIT", "HYPHA_HTTP_AUTHENTICATED_RATE_LIMIT", "HYPHA_HTTP_AUTHENTICATED_BURST_LIMIT")}
 START_WITHIN = 60.0
 ROOT = Path(__file__).resolve().parents[2]
+
+# Told to end, a benchmark ends its servers first.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 def free_port():

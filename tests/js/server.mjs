@@ -28,8 +28,9 @@ async function ready(url) {
   }
 }
 
-export async function startServer() {
-  if (process.env.RHIZOME_URL) {
+// Options: `env` for the server; needed to restart it: a server of its own, not that of RHIZOME_URL.
+export async function startServer({ env = {}, own = false } = {}) {
+  if (process.env.RHIZOME_URL && !own) {
     return { url: process.env.RHIZOME_URL, secret: process.env.RHIZOME_JWT_SECRET, stop: async () => {} };
   }
   const target = process.env.CARGO_TARGET_DIR ?? join(ROOT, "target");
@@ -37,41 +38,57 @@ export async function startServer() {
   const folder = mkdtempSync(join(tmpdir(), "rhizome-js-"));
   const log = join(folder, "server.log");
   const secret = randomBytes(32).toString("hex");
+  const rootToken = randomBytes(40).toString("hex");
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const args = [...first, "serve", "--host", "127.0.0.1", "--port", `${port}`,
     "--data-dir", join(folder, "data"), "--enable-server-apps"];
   const output = openSync(log, "a");
-  const child = spawn(program, args, {
-    cwd: ROOT,
-    stdio: ["ignore", output, output],
-    env: { ...process.env, HYPHA_JWT_SECRET: secret, HYPHA_ROOT_TOKEN: randomBytes(40).toString("hex"),
-      RHIZOME_ASSETS_DIR: join(ROOT, "runtimes") },
-  });
-  let ended = null;
-  child.on("error", (error) => { ended = `could not be started: ${error.message}`; });
-  child.on("exit", (code, signal) => { ended ??= `ended with ${code ?? signal}`; });
   const complain = (what) => new Error(`the server ${what}\n${readFileSync(log, "utf8").slice(-6000)}`);
-  const deadline = Date.now() + READY_WITHIN_MS;
-  while (!(await ready(url))) {
-    if (ended) throw complain(ended);
-    if (Date.now() > deadline) {
-      child.kill("SIGKILL");
-      throw complain(`was not ready in ${READY_WITHIN_MS} ms`);
+  let child, ended;
+
+  async function start() {
+    ended = null;
+    child = spawn(program, args, {
+      cwd: ROOT,
+      stdio: ["ignore", output, output],
+      env: { ...process.env, HYPHA_JWT_SECRET: secret, HYPHA_ROOT_TOKEN: rootToken,
+        RHIZOME_ASSETS_DIR: join(ROOT, "runtimes"), ...env },
+    });
+    child.on("error", (error) => { ended = `could not be started: ${error.message}`; });
+    child.on("exit", (code, signal) => { ended ??= `ended with ${code ?? signal}`; });
+    const deadline = Date.now() + READY_WITHIN_MS;
+    while (!(await ready(url))) {
+      if (ended) throw complain(ended);
+      if (Date.now() > deadline) {
+        child.kill("SIGKILL");
+        throw complain(`was not ready in ${READY_WITHIN_MS} ms`);
+      }
+      await pause(20);
     }
-    await pause(20);
   }
+
+  async function end(signal) {
+    if (ended) return;
+    const exited = new Promise((done) => child.once("exit", done));
+    child.kill(signal);
+    const timer = setTimeout(() => child.kill("SIGKILL"), 20_000);
+    await exited;
+    clearTimeout(timer);
+  }
+
+  await start();
   return {
     url,
     secret,
+    rootToken,
+    // Ends the process with a signal and starts another on the same port and data.
+    async restart(signal) {
+      await end(signal);
+      await start();
+    },
     async stop() {
-      const exited = new Promise((done) => child.once("exit", done));
-      if (!ended) {
-        child.kill("SIGTERM");
-        const timer = setTimeout(() => child.kill("SIGKILL"), 20_000);
-        await exited;
-        clearTimeout(timer);
-      }
+      await end("SIGTERM");
       rmSync(folder, { recursive: true, force: true });
     },
   };

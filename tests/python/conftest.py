@@ -1,6 +1,7 @@
 """One server for the whole suite; tests that crash it bring up their own."""
 
 import os
+import signal
 import uuid
 
 import httpx
@@ -8,7 +9,12 @@ import pytest
 from hypha_rpc import connect_to_server
 
 from fakes import RecordingWorker
-from harness import RawPeer, RunningServer, Server, User
+from harness import RawPeer, RunningServer, Server, StreamPeer, User, Wire
+
+
+def pytest_configure():
+    """Told to end, the run ends as after Ctrl-C: with its servers."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
@@ -96,6 +102,37 @@ async def raw(server):
     yield open_peer
     for peer in open_now:
         await peer.close()
+
+
+@pytest.fixture
+async def stream(server):
+    """Opens raw peers over HTTP: `stream()`, `stream(alice)`, `stream(token=…, workspace=…)`."""
+    open_now = []
+
+    async def open_peer(who=None, at=None, **auth):
+        if who is not None:
+            auth.setdefault("token", who.token())
+        peer = await StreamPeer.open(at or server, **auth)
+        open_now.append(peer)
+        return peer
+
+    yield open_peer
+    for peer in open_now:
+        await peer.close()
+
+
+@pytest.fixture
+async def wire(server):
+    """Lines to a server that a test can cut."""
+    made = []
+
+    async def make(at=None):
+        made.append(await Wire(at or server).start())
+        return made[-1]
+
+    yield make
+    for line in made:
+        line.stop()
 
 
 @pytest.fixture

@@ -324,3 +324,148 @@ class RawPeer:
 
     async def close(self):
         await self.socket.close()
+
+
+class StreamPeer:
+    """The same over HTTP: a stream to read, and a request for each message it sends."""
+
+    def __init__(self, server, http, token, auth):
+        self.server, self.http, self.token, self.auth = server, http, token, auth
+        self.response = self.info = None
+        self.buffer = b""
+
+    @classmethod
+    async def open(cls, server, token=None, http=None, **auth):
+        """Opens a stream with `auth` as its query; `info` is None if it was refused."""
+        http = http or httpx.AsyncClient(base_url=server.url, timeout=60)
+        auth.setdefault("client_id", f"raw-{uuid.uuid4().hex[:8]}")
+        peer = cls(server, http, token, {k: v for k, v in auth.items() if v is not None})
+        request = http.build_request("GET", "/rpc", params=peer.auth, headers=peer.headers())
+        peer.response = await http.send(request, stream=True)
+        if peer.response.status_code == 200:
+            peer.pieces = peer.response.aiter_raw()
+            peer.info = (await peer.next_message())[0]
+        else:
+            await peer.response.aread()
+        return peer
+
+    def headers(self):
+        return bearer(self.token) if self.token else {}
+
+    @property
+    def address(self):
+        return f"{self.info['workspace']}/{self.info['client_id']}"
+
+    async def _exactly(self, count):
+        while len(self.buffer) < count:
+            self.buffer += await anext(self.pieces)
+        taken, self.buffer = self.buffer[:count], self.buffer[count:]
+        return taken
+
+    async def _message(self):
+        length = int.from_bytes(await self._exactly(4), "big")
+        unpacker = msgpack.Unpacker(max_buffer_size=0)
+        unpacker.feed(await self._exactly(length))
+        return list(unpacker)
+
+    async def next_message(self, wanted=lambda header: True, timeout=15):
+        """The next message whose header is `wanted`, as its maps. StopAsyncIteration at the end."""
+        deadline = time.monotonic() + timeout
+        while True:
+            message = await asyncio.wait_for(self._message(), deadline - time.monotonic())
+            if wanted(message[0]):
+                return message
+
+    async def ended(self, timeout=15):
+        """Waits for the end of the stream: "clean", or how it broke."""
+        try:
+            await self.next_message(lambda _: False, timeout)
+        except StopAsyncIteration:
+            return "clean"
+        except httpx.TransportError as error:
+            return type(error).__name__
+
+    async def post(self, header, body=None, token=None, **query):
+        """Sends a message, with another token or none ("") if one is given; returns the response."""
+        frame = header if isinstance(header, bytes) else msgpack.packb(header)
+        query = {"client_id": self.info["client_id"], "workspace": self.info["workspace"], **query}
+        headers = self.headers() if token is None else bearer(token) if token else {}
+        return await self.http.post(
+            "/rpc", params={k: v for k, v in query.items() if v is not None}, headers=headers,
+            content=frame if body is None else frame + msgpack.packb(body))
+
+    async def call(self, method, *args, to=None, timeout=10):
+        """Calls the manager, or `to`; returns ("resolve" | "reject", value)."""
+        session = uuid.uuid4().hex
+        header = {"type": "method", "to": to or f"*/{self.info['manager_id']}", "session": session,
+                  "method": f"services.default.{method}"}
+        response = await self.post(header, {"args": list(args), "promise": "*", "t": 15.0})
+        assert response.status_code == 200, response.text
+        answers = (f"{session}.resolve", f"{session}.reject")
+        reply, body = await self.next_message(lambda h: h.get("method") in answers, timeout)
+        return reply["method"].rsplit(".", 1)[1], body["args"][0]
+
+    async def close(self):
+        await self.response.aclose()
+        await self.http.aclose()
+
+
+class Wire:
+    """A TCP line to the server that a test can cut, or let go dead without a sign."""
+
+    def __init__(self, server):
+        self.server, self.dead, self.lines = server, False, []
+
+    async def start(self):
+        self.listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self.listener.sockets[0].getsockname()[1]}"
+        return self
+
+    async def _accept(self, reader, writer):
+        port = int(self.server.url.rsplit(":", 1)[1])
+        upstream, down = await asyncio.open_connection("127.0.0.1", port)
+        self.lines += [writer, down]
+        await asyncio.gather(self._carry(reader, down), self._carry(upstream, writer))
+
+    async def _carry(self, source, sink):
+        try:
+            while data := await source.read(65536):
+                if not self.dead:
+                    sink.write(data)
+                    await sink.drain()
+        except OSError:
+            pass
+        if not self.dead:
+            sink.close()
+
+    def cut(self):
+        """Ends all connections of the line at once; new ones are possible."""
+        for line in self.lines:
+            line.transport.abort()
+        self.lines = []
+
+    def stop(self):
+        self.dead = True
+        self.cut()
+        self.listener.close()
+
+
+async def leave_waiting(raw, who, api, service, method, args):
+    """Calls a method of a service of the server that waits, and leaves before it answers.
+
+    Returns when the server has noticed; `api` is another client in the workspace of `who`.
+    """
+    address, service_id = service["id"].split(":")
+    peer = await raw(who)
+    await peer.send({"type": "method", "from": peer.address, "to": address, "session": uuid.uuid4().hex,
+                     "method": f"services.{service_id}.{method}"},
+                    {"args": args, "promise": "*", "t": 15.0})
+    # Messages of one connection are taken in order, so the call has begun when this is answered.
+    assert await peer.call("echo", 1) == ("resolve", 1)
+    client = peer.info["client_id"]
+    await peer.close()
+
+    async def gone():
+        return all(client not in str(entry) for entry in await api.list_clients())
+
+    await eventually(gone)

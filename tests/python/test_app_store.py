@@ -100,7 +100,7 @@ async def test_startup_and_autoscaling_settings_are_replaced_whole(controller, w
 @pytest.mark.parametrize("edit, text", [
     ({"manifest": {"type": "application"}}, "Application type should not be application or None"),
     ({"manifest": {"daemon": "yes"}}, "field 'daemon' must be a boolean"),
-    ({"autoscaling_config": {"max_instances": 0}}, "Invalid autoscaling config"),
+    ({"autoscaling_config": {"max_instances": 0}}, "autoscaling: max_instances must be at least 1"),
     ({"startup_config": {"timeout": "long"}}, "timeout must be a number of seconds"),
     ({"startup_config": {"stop_after_inactive": 10}, "manifest": {"daemon": True}},
      "Daemon apps should not have stop_after_inactive set."),

@@ -64,7 +64,7 @@ async def test_an_expired_token(http, api, alice):
 
 # --- for administrators --------------------------------------------------------------------
 
-ADMIN = ["/admin/apps", "/admin/sessions", "/admin/workers", "/admin/tree"]
+ADMIN = ["/admin/apps", "/admin/sessions", "/admin/workers", "/admin/tree", "/admin/counts"]
 
 
 @pytest.mark.ours

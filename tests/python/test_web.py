@@ -130,6 +130,26 @@ async def test_missing_functions_and_services(http, api, alice, bob, connect):
     assert bad.status_code == 401
 
 
+async def test_functions_of_an_app_start_on_demand(http, api, controller, alice):
+    """Also under the bare name of the service, as the seed's URLs have it."""
+    app = await controller.install(
+        source="""
+        await api.registerService({
+            id: "user-api", type: "functions", config: {visibility: "public"},
+            users: { list: async (event) => ({ users: [1, 2], method: event.method }) },
+        });
+        """,
+        manifest={"name": "User API", "type": "web-worker", "version": "1.0.0"},
+        wait_for_service="user-api")
+    for address in (f"user-api@{app.id}", "user-api"):
+        for session in await controller.list_running():
+            await controller.stop(session["id"])
+        response = await http.get(f"/{alice.workspace}/apps/{address}/users/list", timeout=60)
+        assert response.status_code == 200, response.text
+        assert response.json() == {"users": [1, 2], "method": "GET"}
+        assert len(await controller.list_running()) == 1
+
+
 # --- ASGI ----------------------------------------------------------------------------------
 
 class Application:

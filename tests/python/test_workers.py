@@ -234,3 +234,36 @@ async def test_a_worker_that_never_answers_holds_nothing_up(controller, connect,
     session = await asyncio.wait_for(controller.start(app.id), 3)
     await controller.stop(session.id)
     assert "timed out" in await failure_text(asyncio.wait_for(stuck_install, 20))
+
+
+# --- choosing by asking --------------------------------------------------------------------
+
+@pytest.mark.ours
+@pytest.mark.parametrize("mode, chosen", [
+    ("select:min:load", 1), ("select:max:load", 0), ("select:first_success:only_second", 1),
+])
+async def test_workers_are_asked_for_their_opinion(controller, server, connect, alice, mode, chosen):
+    """The question is asked in the name of whoever starts; functions of the contract are no questions."""
+    workers, askers = [], []
+    for load in (3, 1):
+        api = await connect(alice)
+        worker = RecordingWorker(server)
+        worker.kind = workers[0].kind if workers else worker.kind
+
+        def answer(load=load, context=None):
+            askers.append(context["user"]["id"])
+            return load
+
+        functions = {"load": answer, **({"only_second": answer} if load == 1 else {})}
+        info = await api.register_service({
+            "id": f"worker-{load}", "type": "server-app-worker", "supported_types": [worker.kind],
+            "config": {"require_context": list(functions)}, "start": worker.start, "stop": worker.stop,
+            "get_logs": worker.get_logs, **functions})
+        worker.id = info["id"]
+        workers.append(worker)
+    app = await install(controller, workers[0].kind, worker_selection_mode=mode)
+    assert [len(worker.started) for worker in workers] == [int(i == chosen) for i in (0, 1)]
+    assert set(askers) == {alice.id}
+    stopped = list(workers[0].stopped + workers[1].stopped)
+    await controller.start(app.id, worker_selection_mode="select:min:stop", wait_for_service=False)
+    assert workers[0].stopped + workers[1].stopped == stopped

@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::{Controller, named, opt_text, startup_of};
-use crate::apps::autoscaling::AutoscalingConfig;
+use crate::apps::autoscaler::ScalingConfig;
 use crate::apps::copying::PublishRequest;
 use crate::apps::files::safe_path;
 use crate::apps::ids::AppRef;
@@ -146,7 +146,10 @@ fn manifest_edit(args: &Arguments) -> Result<ManifestEdit, ServiceError> {
     let autoscaling = object("autoscaling_manifest")?.or(object("autoscaling_config")?);
     let autoscaling = match autoscaling {
         Some(fields) if fields.is_empty() => Some(Json::Null),
-        Some(fields) => Some(AutoscalingConfig::read(&fields)?.to_json()),
+        Some(fields) => Some(
+            ScalingConfig::filled(&fields)
+                .map_err(|error| ServiceError::value(error.to_string()))?,
+        ),
         None => None,
     };
     let startup_config = match object("startup_config")? {

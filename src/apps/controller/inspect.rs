@@ -277,6 +277,20 @@ impl Controller {
         .into())
     }
 
+    pub(super) fn get_autoscaling_status(
+        &self,
+        args: &Arguments,
+        context: &CallContext,
+    ) -> Result<Reply, ServiceError> {
+        let (workspace, app) = self.app_for(args, context, Level::Read)?;
+        let history = self.host.scaling.find(&workspace, &app).ok_or_else(|| {
+            ServiceError::key(format!(
+                "App {app} has not been scaled since the server started"
+            ))
+        })?;
+        Ok(Value::from_json(history.to_json()).into())
+    }
+
     pub(super) fn validate_app_manifest(&self, args: &Arguments) -> Result<Reply, ServiceError> {
         let known: Vec<String> = self
             .host

@@ -412,6 +412,11 @@ static METHODS: &[MethodSpec] = &[
         ],
     },
     MethodSpec {
+        name: "get_autoscaling_status",
+        doc: "Shows the load of an app's sessions, and what its autoscaler did and why.",
+        params: &[APP],
+    },
+    MethodSpec {
         name: "validate_app_manifest",
         doc: "Checks a manifest and says what could be better.",
         params: &[required("manifest", Kind::Object, "the manifest")],

@@ -78,6 +78,7 @@ impl Controller {
             "take_screenshot" => self.take_screenshot(args, context).await,
             "list_files" => self.list_files(args, context).await,
             "read_file" | "get_file_content" => self.read_file(args, context).await,
+            "get_autoscaling_status" => self.get_autoscaling_status(args, context),
             "validate_app_manifest" => self.validate_app_manifest(args),
             other => Err(ServiceError::key(format!("Method not found: {other}"))),
         }

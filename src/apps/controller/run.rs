@@ -3,7 +3,7 @@
 use super::{Controller, named, opt_text, selector_of, startup_of};
 use crate::apps::ids::{SessionId, WorkerId};
 use crate::apps::install::InstallRequest;
-use crate::apps::selection::SelectionError;
+use crate::apps::selection::WorkerError;
 use crate::apps::session::SessionEntry;
 use crate::apps::start::StartRequest;
 use crate::apps::startup::StartupConfig;
@@ -211,7 +211,7 @@ impl Controller {
         };
         let id = id.to_string();
         if !self.host.workers.set_disabled(&id, disabled) {
-            return Err(SelectionError::UnknownWorker(id).into());
+            return Err(WorkerError::UnknownWorker(id).into());
         }
         if disabled {
             for entry in self.host.sessions.of_worker(&id) {

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::entry::{SessionEntry, Settled};
-use super::launch::{last_logs, launch, stop_on};
+use super::launch::{last_logs, launch};
 use super::messages::{ClientBack, ClientGone, EndSession, SeeService, WorkerGone};
 use crate::apps::history::LogLine;
 use crate::apps::host::Host;
@@ -218,13 +218,13 @@ impl SessionActor {
             _ => SessionEvent::Crashed,
         };
         let state = self.advance(event, Some(&cause));
-        let (entry, worker) = (self.entry.clone(), self.current_worker());
+        let (host, entry, worker) = self.what_runs();
         let cleaned = async move {
             let mut logs = Vec::new();
             if let Some(worker) = worker {
                 let session = entry.worker_session();
                 logs = last_logs(&*worker, &session).await;
-                stop_on(&*worker, &session).await;
+                host.take_back(&*worker, &entry).await;
             }
             logs
         };
@@ -257,6 +257,10 @@ impl SessionActor {
             .or_else(|| self.host.workers.get(&self.entry.worker()?))
     }
 
+    fn what_runs(&self) -> (Arc<Host>, Arc<SessionEntry>, Option<Arc<dyn Worker>>) {
+        (self.host.clone(), self.entry.clone(), self.current_worker())
+    }
+
     fn crashed(&mut self, reason: String, ctx: &mut Context<Self>) {
         let state = self.entry.state();
         if state.is_starting() {
@@ -266,14 +270,14 @@ impl SessionActor {
             return;
         }
         self.advance(SessionEvent::Crashed, Some(&reason));
-        let (entry, worker) = (self.entry.clone(), self.current_worker());
+        let (host, entry, worker) = self.what_runs();
         let gone = async move {
             let Some(worker) = worker else {
                 return Vec::new();
             };
             let session = entry.worker_session();
             let logs = last_logs(&*worker, &session).await;
-            stop_on(&*worker, &session).await;
+            host.take_back(&*worker, &entry).await;
             logs
         };
         ctx.spawn(gone.into_actor(self).map(|logs, actor, ctx| {
@@ -295,16 +299,16 @@ impl SessionActor {
         if state != SessionState::Stopping {
             return self.leave(ExitReason::Shutdown, ctx);
         }
-        let (entry, worker) = (self.entry.clone(), self.current_worker());
+        let (host, entry, worker) = self.what_runs();
         let stopped = async move {
             let Some(worker) = worker else {
                 return true;
             };
-            let session = entry.worker_session();
             if !entry.order.trial {
+                let session = entry.worker_session();
                 entry.keep_logs(last_logs(&*worker, &session).await);
             }
-            stop_on(&*worker, &session).await
+            host.take_back(&*worker, &entry).await
         };
         ctx.spawn(stopped.into_actor(self).map(|in_time, actor, ctx| {
             let event = if in_time {
@@ -313,16 +317,8 @@ impl SessionActor {
                 SessionEvent::StopOverdue
             };
             actor.advance(event, None);
-            actor.dismiss_client();
             actor.leave(ExitReason::Shutdown, ctx);
         }));
-    }
-
-    /// Closes what is left of the session's connection.
-    fn dismiss_client(&self) {
-        if let Some(client) = self.host.directory.router.find(&self.entry.id()) {
-            client.close(crate::router::CLOSE_GOING_AWAY, "Session stopped");
-        }
     }
 
     fn leave(&mut self, reason: ExitReason, ctx: &mut Context<Self>) {
@@ -330,6 +326,7 @@ impl SessionActor {
             self.host.workers.count_session(&worker.info().id, false);
         }
         self.host.pages.revoke(&self.entry.id());
+        self.host.dismiss_client(&self.entry.id());
         self.exit.set(reason);
         for waiter in self.ending.drain(..) {
             // Whoever asked may be gone.
@@ -454,7 +451,6 @@ impl Handler<WorkerGone> for SessionActor {
         let outcome: Settled = Err(self.failure(&error, &[]));
         self.entry.settle(outcome);
         self.worker = None;
-        self.dismiss_client();
         self.leave(ExitReason::Normal, ctx);
     }
 }

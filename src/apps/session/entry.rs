@@ -3,6 +3,7 @@
 //! It outlives the lives of the actor: a restart continues the same entry.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -66,6 +67,7 @@ pub struct SessionEntry {
     pub order: SessionOrder,
     pub slot: AddrSlot<SessionActor>,
     journal: SessionJournal,
+    draining: AtomicBool,
     life: Mutex<Life>,
 }
 
@@ -77,6 +79,7 @@ impl SessionEntry {
             order,
             journal,
             slot: AddrSlot::new(),
+            draining: AtomicBool::new(false),
             life: Mutex::new(Life {
                 state: SessionState::Selecting,
                 history,
@@ -95,6 +98,22 @@ impl SessionEntry {
 
     pub fn workspace(&self) -> &str {
         self.order.id.workspace()
+    }
+
+    /// From now on lookups do not find the session; who holds its services still can call them.
+    pub fn begin_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Whether the session is on its way out: its client may still be connected, but what is
+    /// asked of it now would fail half-way.
+    pub fn is_leaving(&self) -> bool {
+        use SessionState::{Cleanup, Failed, Stopped, Stopping};
+        self.is_draining() || matches!(self.state(), Cleanup | Stopping | Failed | Stopped)
     }
 
     pub fn state(&self) -> SessionState {

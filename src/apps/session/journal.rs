@@ -182,6 +182,15 @@ impl SessionJournal {
         self.inner.store.durable().await
     }
 
+    /// Whether a session that ended is remembered. Waits for nothing.
+    pub fn knows(&self, id: &str) -> bool {
+        let noted = self.inner.changed.lock().get(id).map(SessionRecord::state);
+        match noted {
+            Some(state) => state.is_final(),
+            None => self.inner.index.lock().by_id.contains_key(id),
+        }
+    }
+
     /// A session that ended.
     ///
     /// # Errors

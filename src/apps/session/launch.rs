@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::entry::SessionEntry;
 use crate::apps::history::LogLine;
-use crate::apps::host::Host;
+use crate::apps::host::{Host, WorkerWish};
 use crate::apps::lifecycle::SessionEvent;
 use crate::apps::progress::{Progress, Step};
 use crate::identity::{Level, TokenRequest};
@@ -44,19 +44,26 @@ pub async fn launch(
     entry.progress(Step::InitializingWorker { kind: &app_type });
     let worker = host
         .choose_worker(
-            entry.workspace(),
-            &app_type,
-            entry.order.worker_id.as_deref(),
-            entry.order.worker_mode.as_deref(),
-            &entry.order.app,
+            &WorkerWish {
+                workspace: entry.workspace(),
+                app: &entry.order.app,
+                app_type: &app_type,
+                worker_id: entry.order.worker_id.as_deref(),
+                mode: entry.order.worker_mode.as_deref(),
+            },
+            &entry.order.runner,
         )
         .await?;
     entry.set_worker(&worker.info().id);
     entry.advance(SessionEvent::WorkerSelected, host.clock.unix(), None);
     entry.progress(Step::StartingApplication { kind: &app_type });
     let order = start_order(&host, &entry, &app_type)?;
+    host.hand_over(&*worker, &entry).await;
     let started = worker.start(order, notices).await?;
     entry.set_worker_session(started.session.clone());
+    if started.session.is_some() {
+        host.hand_over(&*worker, &entry).await;
+    }
     Ok((worker, started))
 }
 

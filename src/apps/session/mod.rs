@@ -12,6 +12,7 @@ mod tail;
 pub use actor::SessionActor;
 pub use entry::{SessionEntry, SessionOrder, Settled};
 pub use journal::SessionJournal;
+pub(super) use launch::stop_on;
 pub use messages::{ClientBack, ClientGone, EndSession, SeeService, WorkerGone};
 pub use record::SessionRecord;
 pub use table::SessionTable;

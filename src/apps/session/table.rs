@@ -1,15 +1,21 @@
 //! The living sessions of the node.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use dashmap::DashMap;
+use parking_lot::Mutex;
 
 use super::entry::SessionEntry;
+
+/// Ids of ended sessions that are remembered here, trials among them; the journal has the others.
+const REMEMBERED: usize = 500;
 
 /// See the module's text.
 #[derive(Default)]
 pub struct SessionTable {
     living: DashMap<String, Arc<SessionEntry>>,
+    ended: Mutex<VecDeque<String>>,
 }
 
 impl SessionTable {
@@ -19,7 +25,19 @@ impl SessionTable {
 
     /// Takes out a session that ended; the journal knows it from here on.
     pub fn end(&self, id: &str) {
-        self.living.remove(id);
+        if self.living.remove(id).is_none() {
+            return;
+        }
+        let mut ended = self.ended.lock();
+        ended.push_back(id.to_owned());
+        if ended.len() > REMEMBERED {
+            ended.pop_front();
+        }
+    }
+
+    /// Whether a session ended not long ago.
+    pub fn has_ended(&self, id: &str) -> bool {
+        self.ended.lock().iter().any(|ended| ended == id)
     }
 
     /// A living session.

@@ -149,7 +149,7 @@ impl Inner {
         file: &StoredFile,
     ) -> Result<(), AppStoreError> {
         let entry = FileEntry {
-            blob: file.blob.clone(),
+            blob: file.blob,
             size: file.size,
             at: self.now(),
         };

@@ -17,8 +17,9 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use super::services::{mode_of, redirect};
 use super::{HttpError, caller};
 use crate::node::Node;
-use crate::peer::{CallContext, CallOptions};
-use crate::workspace::{LookupOptions, ServiceRecord};
+use crate::peer::{CallContext, CallOptions, ErrorClass, ServiceError};
+use crate::workspace::service_id::ServiceId;
+use crate::workspace::{LookupOptions, PUBLIC, ServiceRecord};
 
 pub fn routes(config: &mut ServiceConfig) {
     config
@@ -86,12 +87,51 @@ fn text(status: u16, body: String) -> HttpResponse {
         .body(body)
 }
 
+fn is_login(workspace: &str, service_id: &str) -> bool {
+    workspace == PUBLIC && service_id == "hypha-login"
+}
+
 async fn to_root(request: HttpRequest, path: Path<(String, String)>) -> HttpResponse {
     let (workspace, service_id) = path.into_inner();
     redirect(
         &format!("/{workspace}/apps/{service_id}/"),
         request.query_string(),
     )
+}
+
+/// The service that an address names. When nobody offers it, and exactly one installed app would,
+/// that app is started (server-apps.md 3.6).
+async fn find(
+    node: &Node,
+    workspace: &str,
+    service_id: &str,
+    options: &LookupOptions,
+    context: &CallContext,
+) -> Result<Arc<ServiceRecord>, ServiceError> {
+    let directory = &node.directory;
+    let name = format!("{workspace}/{service_id}");
+    let missing = match directory.resolve(&name, options, context).await {
+        Err(error) if error.class == ErrorClass::Key => error,
+        found => return found,
+    };
+    let Some(apps) = directory
+        .apps()
+        .filter(|_| !service_id.contains(['@', ':']))
+    else {
+        return Err(missing);
+    };
+    let offers = apps.app_services(workspace).await;
+    let mut candidates = offers.iter().filter_map(|service| {
+        let id = ServiceId::parse(service.get_str("id")?, workspace).ok()?;
+        (id.service == service_id).then_some(id.app?)
+    });
+    match (candidates.next(), candidates.next()) {
+        (Some(app), None) => {
+            let name = format!("{name}@{app}");
+            directory.resolve(&name, options, context).await
+        }
+        _ => Err(missing),
+    }
 }
 
 async fn serve(
@@ -101,7 +141,13 @@ async fn serve(
     node: Data<Node>,
 ) -> Result<HttpResponse, TextError> {
     let (workspace, service_id, path) = path.into_inner();
-    let context = caller::in_workspace(&request, &node, &workspace)?;
+    let context = match caller::in_workspace(&request, &node, &workspace) {
+        // A browser that holds a dead token must be able to get a new one.
+        Err(HttpError::Unauthorized(_)) if is_login(&workspace, &service_id) => {
+            caller::nobody_in(&node, &workspace)
+        }
+        known => known?,
+    };
     if !node.directory.exists(&workspace) {
         return Err(HttpError::NotFound(format!(
             "Workspace {workspace} does not exist or is not accessible"
@@ -112,10 +158,7 @@ async fn serve(
         mode: mode_of(&request),
         ..LookupOptions::default()
     };
-    let name = format!("{workspace}/{service_id}");
-    let record = node
-        .directory
-        .resolve(&name, &options, &context)
+    let record = find(&node, &workspace, &service_id, &options, &context)
         .await
         .map_err(HttpError::from)?;
     let visit = Visit {

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use super::super::HttpError;
 use crate::wire::{self, Limits, Map, Value};
 
-/// Names that belong to the route and are no arguments.
+/// Names that belong to the route and are no arguments, unless the function is known to have a
+/// parameter of the name.
 const RESERVED: [&str; 4] = ["workspace", "service_id", "function_key", "_mode"];
 
 /// How a request is encoded, and so its answer.
@@ -56,7 +57,7 @@ impl Format {
 pub fn from_query(query: &str, schema: Option<&Map>) -> Result<CallArguments, HttpError> {
     let mut kwargs = Map::new();
     for (key, text) in url::form_urlencoded::parse(query.as_bytes()) {
-        if RESERVED.contains(&key.as_ref()) {
+        if RESERVED.contains(&key.as_ref()) && property(schema, &key).is_none() {
             continue;
         }
         let value = if is_string(schema, &key) {
@@ -74,12 +75,14 @@ pub fn from_query(query: &str, schema: Option<&Map>) -> Result<CallArguments, Ht
     })
 }
 
+/// What a function's schema says about a parameter.
+fn property<'a>(schema: Option<&'a Map>, name: &str) -> Option<&'a Value> {
+    schema?.get("parameters")?.get("properties")?.get(name)
+}
+
 /// Whether a function's schema declares a parameter to be a string and nothing else.
 fn is_string(schema: Option<&Map>, name: &str) -> bool {
-    schema
-        .and_then(|schema| schema.get("parameters")?.get("properties")?.get(name))
-        .and_then(|property| property.get("type")?.as_str())
-        == Some("string")
+    property(schema, name).and_then(|property| property.get("type")?.as_str()) == Some("string")
 }
 
 /// Texts in queries become numbers where they look like some.
@@ -100,11 +103,15 @@ fn guessed(text: &str) -> Result<Value, serde_json::Error> {
 }
 
 /// Arguments in a body: an object gives keyword arguments, a list positional ones, anything else
-/// is the only one.
+/// is the only one. `schema` is that of the function.
 ///
 /// # Errors
 /// Not in the format.
-pub fn from_body(body: &Bytes, format: Format) -> Result<CallArguments, HttpError> {
+pub fn from_body(
+    body: &Bytes,
+    format: Format,
+    schema: Option<&Map>,
+) -> Result<CallArguments, HttpError> {
     if body.is_empty() {
         return Ok(CallArguments::default());
     }
@@ -122,7 +129,9 @@ pub fn from_body(body: &Bytes, format: Format) -> Result<CallArguments, HttpErro
     Ok(match value {
         Value::Map(mut kwargs) => {
             for name in RESERVED {
-                kwargs.remove(name);
+                if property(schema, name).is_none() {
+                    kwargs.remove(name);
+                }
             }
             CallArguments {
                 args: Vec::new(),
@@ -180,9 +189,23 @@ mod tests {
     }
 
     #[test]
+    fn a_parameter_of_a_reserved_name_is_kept() {
+        let property = map! { "workspace" => map! { "type" => "string" } };
+        let schema = map! { "parameters" => map! { "properties" => property } };
+        let expected = map! { "workspace" => "lab" };
+        let query = "workspace=lab&service_id=x";
+        let bound = from_query(query, Some(&schema)).unwrap();
+        assert_eq!(bound.kwargs, expected);
+        let body = Bytes::from_static(br#"{"workspace":"lab","service_id":"x"}"#);
+        let bound = from_body(&body, Format::Json, Some(&schema)).unwrap();
+        assert_eq!(bound.kwargs, expected);
+    }
+
+    #[test]
     fn bodies_of_all_shapes() {
-        let json =
-            |text: &'static str| from_body(&Bytes::from_static(text.as_bytes()), Format::Json);
+        let json = |text: &'static str| {
+            from_body(&Bytes::from_static(text.as_bytes()), Format::Json, None)
+        };
         assert_eq!(json("").unwrap(), CallArguments::default());
         assert_eq!(
             json(r#"{"a":1,"_mode":"x"}"#).unwrap().kwargs,
@@ -193,8 +216,8 @@ mod tests {
         let error = json("{").unwrap_err().to_string();
         assert!(error.starts_with("Invalid request body: "), "{error}");
         let packed = wire::encode(&Value::Map(map! { "a" => Bytes::from_static(b"\0\x01") }));
-        let bound = from_body(&packed, Format::MessagePack).unwrap();
+        let bound = from_body(&packed, Format::MessagePack, None).unwrap();
         assert!(bound.kwargs.get("a").unwrap().as_bytes().is_some());
-        assert!(from_body(&Bytes::from_static(b"\xc1"), Format::MessagePack).is_err());
+        assert!(from_body(&Bytes::from_static(b"\xc1"), Format::MessagePack, None).is_err());
     }
 }

@@ -33,7 +33,7 @@ pub async fn call(
         if request.method() == Method::GET {
             from_query(request.query_string(), schema)
         } else {
-            from_body(&body, format)
+            from_body(&body, format, schema)
         }
     };
     let context = caller::calling(&request, &node, &workspace)?;

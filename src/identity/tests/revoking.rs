@@ -49,11 +49,12 @@ fn revoking_a_token_also_ends_reconnecting_with_it() {
     }
     // The token itself is over before those: its revocation must still be known then.
     authority.pass(4000.0);
-    authority
-        .revocations()
-        .sweep(*authority.now.lock())
-        .unwrap();
+    assert_eq!(authority.tokens.sweep().unwrap(), 0);
     assert_eq!(authority.refusal(&first), "Token has been revoked");
+    assert!(authority.tokens.is_revoked(&again));
+    authority.pass(3.0 * 86_400.0);
+    assert_eq!(authority.tokens.sweep().unwrap(), 1);
+    assert!(!authority.tokens.is_revoked(&again));
 }
 
 #[test]
@@ -79,10 +80,4 @@ fn what_cannot_be_revoked_says_why() {
     let old = authority.token_of(&member(Level::Read));
     authority.pass(3600.0);
     assert_eq!(refused(&old).to_string(), "Token has already expired");
-}
-
-impl Authority {
-    fn revocations(&self) -> Revocations {
-        Revocations::open(&self.store).unwrap()
-    }
 }

@@ -2,7 +2,7 @@ use bytes::Bytes;
 
 use super::{decoded, hex};
 use crate::map;
-use crate::wire::{DecodeError, Limits, Map, Value, decode, decode_prefix, encode};
+use crate::wire::{DecodeError, Limits, Map, Value, decode, decode_prefix, encode, splice_array};
 
 fn refused(bytes: &[u8]) -> DecodeError {
     decode(&Bytes::copy_from_slice(bytes), &Limits::default()).expect_err("the value is refused")
@@ -313,4 +313,17 @@ fn json_goes_both_ways_where_it_can() {
         serde_json::json!({ "ext": -1, "data": "aGk=" })
     );
     assert!(Value::F64(f64::NAN).to_json().is_null());
+}
+
+#[test]
+fn spliced_lists_are_what_encoding_makes() {
+    for count in [0, 1, 15, 16, 300, 70_000] {
+        let items: Vec<Value> = (0..count).map(Value::from).collect();
+        let packed: Vec<Bytes> = items.iter().map(encode).collect();
+        assert_eq!(
+            splice_array(&packed),
+            encode(&Value::Array(items)),
+            "{count}"
+        );
+    }
 }

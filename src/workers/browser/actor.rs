@@ -241,14 +241,27 @@ impl Drop for Farewell {
     }
 }
 
-/// Passes events on until the page is over; how it ended.
+/// Passes events on until the page is over; how it ended. A page whose session is over, even
+/// before the page was open, is closed: nobody else may know of it.
 async fn pump(parts: PageParts) -> ExitReason {
-    let (_page, mut events, notices, logs) = parts;
+    let (page, mut events, notices, logs) = parts;
     let mut farewell = Farewell {
         notices: notices.clone(),
         told: false,
     };
-    while let Some(event) = events.recv().await {
+    loop {
+        let event = tokio::select! {
+            biased;
+            event = events.recv() => event,
+            () = notices.closed() => {
+                farewell.told = true;
+                page.close().await;
+                return ExitReason::Normal;
+            }
+        };
+        let Some(event) = event else {
+            return ExitReason::Normal;
+        };
         let notice = match event {
             PageEvent::Log(line) => {
                 let uncaught = line.kind == super::LogKind::Error;
@@ -274,7 +287,6 @@ async fn pump(parts: PageParts) -> ExitReason {
         };
         let _ = notices.send(notice);
     }
-    ExitReason::Normal
 }
 
 impl Actor for PageActor {

@@ -1,6 +1,6 @@
 //! One Chromium and what is known of its pages.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ use super::state::{End, PageState};
 const HANDLER_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long an orderly end may take before it becomes a kill.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Crashes of targets that were no pages yet which are remembered.
+const STRAYS: usize = 32;
 /// The reason of an end that was asked for.
 const SHUT_DOWN: &str = "it was shut down";
 
@@ -42,6 +44,8 @@ pub(super) struct Inner {
 struct Shared {
     process: BrowserProcess,
     pages: Mutex<HashMap<String, Arc<PageState>>>,
+    /// The last targets that crashed before they were known as pages, and how.
+    strays: watch::Sender<VecDeque<(String, String)>>,
     ended: watch::Sender<Option<String>>,
     cleaned: watch::Sender<bool>,
 }
@@ -81,6 +85,7 @@ impl Engine {
         let shared = Arc::new(Shared {
             process,
             pages: Mutex::default(),
+            strays: watch::Sender::default(),
             ended: watch::Sender::new(None),
             cleaned: watch::Sender::new(false),
         });
@@ -181,10 +186,27 @@ impl Engine {
 
     /// Makes the engine tell `state` of the crash of a target, and of its own end.
     pub(super) fn register(&self, target: String, state: Arc<PageState>) {
-        self.0.shared.pages.lock().insert(target, state.clone());
+        let pages = &self.0.shared.pages;
+        pages.lock().insert(target.clone(), state.clone());
         // The browser may have ended before the page was on the list.
         if let Some(reason) = self.0.shared.ended.borrow().clone() {
             state.end(End::Crashed(reason));
+        }
+        // So may the page's process.
+        let crash = self.0.shared.crash_of(&target);
+        if let Some(reason) = crash {
+            self.0.shared.end_page(&target, End::Crashed(reason));
+        }
+    }
+
+    /// Resolves when a target crashes that is no known page: one that is just being opened.
+    pub(super) fn stray_crash(&self) -> impl Future<Output = ()> + use<> {
+        let mut strays = self.0.shared.strays.subscribe();
+        async move {
+            // The sender lives as long as the engine, whose end is noticed elsewhere.
+            if strays.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
         }
     }
 
@@ -213,7 +235,7 @@ impl Engine {
                     "the page crashed ({}, code {})",
                     event.status, event.error_code
                 );
-                shared.end_page(event.target_id.as_ref(), End::Crashed(reason));
+                shared.crashed(event.target_id.as_ref(), reason);
             }
         });
         Ok(())
@@ -253,6 +275,28 @@ impl Shared {
         if let Some(state) = state {
             state.end(end);
         }
+    }
+
+    /// A target crashed. If it is no page yet that is kept for whoever is just opening it.
+    fn crashed(&self, target: &str, reason: String) {
+        self.strays.send_if_modified(|strays| {
+            let pages = self.pages.lock();
+            if pages.contains_key(target) {
+                return false;
+            }
+            strays.push_back((target.to_owned(), reason.clone()));
+            if strays.len() > STRAYS {
+                strays.pop_front();
+            }
+            true
+        });
+        self.end_page(target, End::Crashed(reason));
+    }
+
+    fn crash_of(&self, target: &str) -> Option<String> {
+        let strays = self.strays.borrow();
+        let found = strays.iter().find(|(stray, _)| stray == target);
+        found.map(|(_, reason)| reason.clone())
     }
 
     fn end_pages(&self, end: &End) {

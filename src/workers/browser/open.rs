@@ -20,6 +20,8 @@ use super::pump::{self, without_query};
 use super::script::{self, BINDING};
 use super::state::PageState;
 
+/// How often a page is opened anew because its process died at once.
+const BLANKS: u32 = 3;
 /// How long the status of a document that has loaded may lag behind.
 const STATUS_LAG: Duration = Duration::from_secs(1);
 /// Finds the element that all templates have.
@@ -84,7 +86,7 @@ impl Engine {
         let full = |_| BrowserError::Full(self.0.settings.max_sessions);
         let slot = self.0.slots.clone().try_acquire_owned().map_err(full)?;
         let deadline = tokio::time::Instant::now() + request.timeout;
-        let blank = self.blank().await?;
+        let blank = self.blank_page().await?;
         let (state, events) = PageState::new(request.session.clone(), secrets(&request.init));
         self.register(blank.page.target_id().inner().clone(), state.clone());
         tokio::spawn(watch(
@@ -111,6 +113,19 @@ impl Engine {
         }
         tokio::spawn(navigate(page.cdp().clone(), state, request, deadline));
         Ok(page)
+    }
+
+    /// A blank page; another one when its process dies before there is a page to tell of it, since
+    /// Chromium then never answers.
+    async fn blank_page(&self) -> Result<Blank, BrowserError> {
+        for _ in 0..BLANKS {
+            tokio::select! {
+                biased;
+                blank = self.blank() => return blank,
+                () = self.stray_crash() => {}
+            }
+        }
+        self.blank().await
     }
 
     /// A blank page in a context of its own, with listeners and binding in place.

@@ -57,11 +57,12 @@ impl ManagerService {
             format!("{}/{given}", context.ws)
         };
         let workspace = address.split_once('/').map_or("", |(ws, _)| ws);
-        if workspace != context.ws {
-            self.directory
-                .require(&context.user, workspace, Level::Read)?;
-        }
-        let outcome = self.ping_address(&address, seconds(args)?).await;
+        let foreign = workspace != context.ws && !context.user.allows(workspace, Level::Read);
+        let outcome = if foreign {
+            Err(format!("Permission denied for workspace {workspace}"))
+        } else {
+            self.ping_address(&address, seconds(args)?).await
+        };
         Ok(match outcome {
             Ok(()) => "pong".into(),
             Err(reason) => format!("Failed to ping client {address}: {reason}").into(),
@@ -106,6 +107,11 @@ impl ManagerService {
         }
         let within = seconds(args)?;
         let clients = self.directory.router.members(workspace);
+        if clients.is_empty() && self.directory.unload_if_empty(workspace) {
+            let none: Vec<Value> = Vec::new();
+            let summary = map! { "removed_workspace" => workspace, "removed_clients" => none };
+            return Ok(Value::Map(summary).into());
+        }
         let silent: Vec<_> = stream::iter(clients)
             .map(|client| async move {
                 let answer = self.ping_address(&client.address, within).await;

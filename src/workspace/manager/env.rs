@@ -4,6 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::ManagerService;
 use crate::identity::Level;
+use crate::map;
 use crate::peer::{Arguments, CallContext, Reply, ServiceError};
 use crate::wire::{Map, Value};
 use crate::workspace::info::ENVIRONS;
@@ -11,6 +12,8 @@ use crate::workspace::info::ENVIRONS;
 /// Most variables of one workspace, and the longest value in bytes.
 const MAX_VARIABLES: usize = 1000;
 const MAX_VALUE: usize = 64 * 1024;
+/// Longest name of a variable, in bytes.
+const MAX_KEY: usize = 256;
 
 impl ManagerService {
     pub(super) async fn set_env(
@@ -21,11 +24,16 @@ impl ManagerService {
         self.directory
             .require(&context.user, &context.ws, Level::ReadWrite)?;
         let (key, value) = (args.str("key")?.to_owned(), args.opt_str("value")?);
-        if key.is_empty() || value.is_some_and(|value| value.len() > MAX_VALUE) {
+        let fits = !key.is_empty()
+            && key.len() <= MAX_KEY
+            && value.is_none_or(|value| value.len() <= MAX_VALUE);
+        if !fits {
             return Err(ServiceError::value(format!(
-                "a variable needs a name and at most {MAX_VALUE} bytes of value"
+                "a variable needs a name of 1 to {MAX_KEY} bytes and at most {MAX_VALUE} bytes of \
+                 value"
             )));
         }
+        let (named, removed) = (key.clone(), value.is_none());
         let full = self
             .directory
             .change(&context.ws, |info| {
@@ -48,7 +56,10 @@ impl ManagerService {
                 "a workspace has at most {MAX_VARIABLES} variables"
             )));
         }
-        Ok(Value::Nil.into())
+        let event = if removed { "env_removed" } else { "env_set" };
+        // The value stays out of the log.
+        let data = Value::Map(map! { "key" => named });
+        self.note(event, &data, context).await
     }
 
     pub(super) fn get_env(

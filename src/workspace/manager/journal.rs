@@ -12,6 +12,8 @@ use crate::workspace::iso_time::{format_iso, parse_iso};
 
 /// Longest event type, in characters.
 const MAX_TYPE: usize = 128;
+/// Largest data of one event, in bytes of JSON.
+const MAX_DATA: usize = 64 * 1024;
 
 fn time(args: &Arguments, name: &str) -> Result<Option<f64>, ServiceError> {
     let Some(text) = args.opt_str(name)? else {
@@ -52,7 +54,7 @@ impl ManagerService {
         self.note(kind, args.get("data"), context).await
     }
 
-    async fn note(
+    pub(super) async fn note(
         &self,
         kind: &str,
         data: &Value,
@@ -61,6 +63,11 @@ impl ManagerService {
         self.directory
             .require(&context.user, &context.ws, Level::ReadWrite)?;
         let (kind, data) = (kind.to_owned(), data.to_json());
+        if data.to_string().len() > MAX_DATA {
+            return Err(ServiceError::value(format!(
+                "the data of an event has at most {MAX_DATA} bytes"
+            )));
+        }
         let (workspace, user) = (context.ws.clone(), context.user.id.clone());
         let directory = self.directory.clone();
         blocking(move || directory.events.add(&workspace, &user, &kind, data)).await?;

@@ -75,7 +75,7 @@ impl ManagerService {
             "check_status" => self.check_status(context),
             "set_env" => self.set_env(args, context).await,
             "get_env" => self.get_env(args, context),
-            "subscribe" => self.subscribe(args, context),
+            "subscribe" => self.subscribe(args, context).await,
             "unsubscribe" => self.unsubscribe(args, context),
             other => Err(ServiceError::key(format!("Method not found: {other}"))),
         }

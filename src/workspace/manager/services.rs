@@ -65,7 +65,7 @@ impl ManagerService {
         let found =
             self.directory
                 .list_services(args.get("query"), options, &context.ws, &context.user);
-        Ok(found.await?.into())
+        Ok(Reply::Packed(found.await?.packed()))
     }
 
     pub(super) async fn get_service_info(

@@ -6,6 +6,7 @@ use super::ManagerService;
 use crate::peer::{Arguments, CallContext, Reply, ServiceError};
 use crate::router::{Client, MAX_SUBSCRIPTIONS};
 use crate::wire::Value;
+use crate::workspace::error::store_failure;
 
 /// Events that the server itself makes; anybody may have those of their own workspace.
 const SYSTEM_EVENTS: [&str; 12] = [
@@ -22,6 +23,8 @@ const SYSTEM_EVENTS: [&str; 12] = [
     "workspace_unloaded",
     "workspace_status_changed",
 ];
+/// What every client library subscribes to by itself each time it connects: not worth storing.
+const SUBSCRIBED_ANYWAY: &str = "client_disconnected";
 /// Longest event type, in characters.
 const MAX_TYPE: usize = 128;
 
@@ -75,7 +78,8 @@ fn connection(context: &CallContext) -> Result<&Arc<Client>, ServiceError> {
 }
 
 impl ManagerService {
-    pub(super) fn subscribe(
+    /// Subscribes; the subscription outlives the server when the call has returned.
+    pub(super) async fn subscribe(
         &self,
         args: &Arguments,
         context: &CallContext,
@@ -84,10 +88,16 @@ impl ManagerService {
         for kind in &types {
             check(kind, &context.ws)?;
         }
-        if !connection(context)?.subscribe(types) {
+        let client = connection(context)?;
+        let worth_keeping = types.iter().any(|kind| kind != SUBSCRIBED_ANYWAY);
+        if !client.subscribe(types) {
             return Err(ServiceError::runtime(format!(
                 "a connection has at most {MAX_SUBSCRIPTIONS} subscriptions"
             )));
+        }
+        if worth_keeping {
+            self.keep(client)?;
+            self.directory.durable().await?;
         }
         Ok(true.into())
     }
@@ -98,8 +108,17 @@ impl ManagerService {
         context: &CallContext,
     ) -> Result<Reply, ServiceError> {
         let types = types(args)?;
-        connection(context)?.unsubscribe(types.iter().map(String::as_str));
+        let client = connection(context)?;
+        client.unsubscribe(types.iter().map(String::as_str));
+        if types.iter().any(|kind| kind != SUBSCRIBED_ANYWAY) {
+            self.keep(client)?;
+        }
         Ok(true.into())
+    }
+
+    fn keep(&self, client: &Client) -> Result<(), ServiceError> {
+        let kept = self.directory.router.keep_subscriptions(client);
+        kept.map_err(|error| store_failure(&error))
     }
 }
 

@@ -5,6 +5,7 @@ use crate::identity::{IdentityError, Level, TokenRequest, check_may_generate};
 use crate::peer::{Arguments, CallContext, ErrorClass, Reply, ServiceError};
 use crate::router::CLOSE_GOING_AWAY;
 use crate::wire::Value;
+use crate::workspace::membership::REVOKED;
 
 impl From<IdentityError> for ServiceError {
     fn from(error: IdentityError) -> Self {
@@ -58,7 +59,7 @@ impl ManagerService {
         self.directory.durable().await?;
         for client in self.directory.router.all() {
             if client.user.origin.as_ref() == Some(&hash) {
-                client.close(CLOSE_GOING_AWAY, "The token of this connection was revoked");
+                client.close(CLOSE_GOING_AWAY, REVOKED);
             }
         }
         Ok(Value::Nil.into())

@@ -34,9 +34,10 @@ impl ManagerService {
             .map_err(|error| ServiceError::value(format!("Invalid service type: {error}")))?;
         if let Some((workspace, id)) = info.id.split_once('/') {
             if workspace != context.ws {
-                return Err(ServiceError::permission(format!(
-                    "Workspace mismatch: service type {} is not in {}",
-                    info.id, context.ws
+                return Err(ServiceError::assertion(format!(
+                    "Workspace mismatch: {workspace} != {}, you can only register service type \
+                     in your own workspace.",
+                    context.ws
                 )));
             }
             info.id = id.to_owned();
@@ -86,7 +87,8 @@ impl ManagerService {
         }
         let mut json = found.ok_or_else(|| not_found(given))?;
         json["id"] = format!("{workspace}/{id}").into();
-        Ok(as_model(json).into())
+        // A plain map here, unlike the other answers: so the reference has it.
+        Ok(Value::from_json(json).into())
     }
 
     pub(super) fn list_service_types(

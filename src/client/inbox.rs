@@ -1,0 +1,223 @@
+//! What arrives from the server: outcomes of calls, calls of callbacks, and the chunks of long
+//! messages.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::connection::Answer;
+use super::error::ClientError;
+use super::long::LongMessages;
+use crate::map;
+use crate::wire::{self, CallBody, Limits, Map, PromiseSpec, Value};
+
+/// A callback: gets the arguments of each call.
+pub type Progress = Arc<dyn Fn(Vec<Value>) + Send + Sync>;
+
+/// A message to be sent.
+pub(super) type Message = (Map, Option<Map>);
+
+struct Session {
+    answer: Option<oneshot::Sender<Result<Value, ClientError>>>,
+    callbacks: HashMap<String, Progress>,
+}
+
+/// See the module's text.
+pub(super) struct Inbox {
+    sessions: Mutex<HashMap<String, Session>>,
+    long: Mutex<LongMessages>,
+    /// Why the connection ended.
+    ended: Mutex<Option<String>>,
+}
+
+impl Inbox {
+    pub fn new() -> Self {
+        Inbox {
+            sessions: Mutex::default(),
+            long: Mutex::default(),
+            ended: Mutex::default(),
+        }
+    }
+
+    /// Opens the session of a call.
+    pub fn open(&self, session: &str, callbacks: HashMap<String, Progress>) -> Answer {
+        let (sender, answer) = oneshot::channel();
+        let entry = Session {
+            answer: Some(sender),
+            callbacks,
+        };
+        // A connection that ended answers nothing any more; dropping the sender says so.
+        if self.ended.lock().is_none() {
+            self.sessions.lock().insert(session.to_owned(), entry);
+        }
+        answer
+    }
+
+    pub fn close(&self, session: &str) {
+        self.sessions.lock().remove(session);
+    }
+
+    /// The connection ended: all who wait are told.
+    pub fn lose(&self, reason: String) {
+        *self.ended.lock() = Some(reason);
+        self.sessions.lock().clear();
+    }
+
+    /// Why the connection ended.
+    pub fn end(&self) -> String {
+        self.ended.lock().clone().unwrap_or_default()
+    }
+
+    /// Handles one frame; returns what is to be sent because of it.
+    pub fn take(&self, frame: Bytes) -> Vec<Message> {
+        let limits = Limits::default();
+        let Ok((Value::Map(header), body_at)) = wire::decode_prefix(&frame, &limits) else {
+            return Vec::new();
+        };
+        if header.get_str("type") != Some("method") {
+            return Vec::new();
+        }
+        let Ok(body) = CallBody::decode(&frame.slice(body_at..), &limits) else {
+            return Vec::new();
+        };
+        let method = header.get_str("method").unwrap_or_default().to_owned();
+        let (head, member) = method.split_once('.').unwrap_or((&method, ""));
+        if head == "services" {
+            return self.serve(&header, member, body);
+        }
+        self.settle(head, member, body.args);
+        Vec::new()
+    }
+
+    fn settle(&self, session: &str, member: &str, mut args: Vec<Value>) {
+        let mut sessions = self.sessions.lock();
+        let Some(open) = sessions.get_mut(session) else {
+            return;
+        };
+        let first = |args: &mut Vec<Value>| match args.is_empty() {
+            true => Value::Nil,
+            false => args.swap_remove(0),
+        };
+        let outcome = match member {
+            "heartbeat" => return,
+            "resolve" => Ok(first(&mut args)),
+            "reject" => Err(ClientError::Remote(error_line(&first(&mut args)))),
+            callback => {
+                if let Some(callback) = open.callbacks.get(callback).cloned() {
+                    drop(sessions);
+                    callback(args);
+                }
+                return;
+            }
+        };
+        if let Some(answer) = open.answer.take() {
+            // Whoever asked may have given up.
+            let _ = answer.send(outcome);
+        }
+    }
+
+    /// Calls of the `built-in` service.
+    fn serve(&self, header: &Map, member: &str, body: CallBody) -> Vec<Message> {
+        let mut joined = None;
+        let result = match member.strip_prefix("built-in.") {
+            Some("ping") => Ok(Value::from("pong")),
+            Some(step) => match step.strip_prefix("message_cache.") {
+                Some(step) => self
+                    .long
+                    .lock()
+                    .step(step, body.args)
+                    .map(|message| joined = message)
+                    .map(|()| Value::Nil),
+                None => Err(format!("there is no function {step}")),
+            },
+            None => Err("this client offers no services".to_owned()),
+        };
+        let mut answers: Vec<Message> = answer(header, body.promise, result).into_iter().collect();
+        if let Some(message) = joined {
+            answers.extend(self.take(message));
+        }
+        answers
+    }
+}
+
+/// The message that ends somebody's call of ours.
+fn answer(
+    header: &Map,
+    promise: Option<PromiseSpec>,
+    result: Result<Value, String>,
+) -> Option<Message> {
+    let session = header.get_str("session")?;
+    let from = header.get_str("from")?;
+    let (resolve, reject) = match promise? {
+        PromiseSpec::Session { .. } => (format!("{session}.resolve"), format!("{session}.reject")),
+        PromiseSpec::Explicit {
+            resolve, reject, ..
+        } => (resolve.method, reject.method),
+    };
+    let (method, value) = match result {
+        Ok(value) => (resolve, value),
+        Err(text) => (reject, wire::error_value(&text)),
+    };
+    let header = map! { "type" => "method", "to" => from, "method" => method };
+    Some((header, Some(map! { "args" => vec![value] })))
+}
+
+/// The last line of an error, `Class: message`.
+fn error_line(error: &Value) -> String {
+    let text = wire::error_text(error).unwrap_or_else(|| error.to_json().to_string());
+    let line = text.lines().rev().find(|line| !line.trim().is_empty());
+    line.unwrap_or("unknown error").trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(header: Map, body: Map) -> Bytes {
+        let mut bytes = Vec::new();
+        wire::encode_map_into(&header, &mut bytes);
+        wire::encode_map_into(&body, &mut bytes);
+        bytes.into()
+    }
+
+    fn method(name: &str) -> Map {
+        map! { "type" => "method", "from" => "ws/peer", "session" => "theirs", "method" => name }
+    }
+
+    #[tokio::test]
+    async fn outcomes_and_callbacks_find_their_session() {
+        let inbox = Inbox::new();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let callback: Progress = {
+            let seen = seen.clone();
+            Arc::new(move |args| seen.lock().extend(args))
+        };
+        let answer = inbox.open("s", HashMap::from([("progress".to_owned(), callback)]));
+        let args = |value: i64| map! { "args" => vec![Value::from(value)] };
+        assert!(inbox.take(frame(method("s.progress"), args(1))).is_empty());
+        inbox.take(frame(method("s.resolve"), args(2)));
+        assert_eq!(*seen.lock(), [Value::from(1)]);
+        assert_eq!(answer.await.unwrap().unwrap(), Value::from(2));
+    }
+
+    #[tokio::test]
+    async fn a_lost_connection_ends_all_calls() {
+        let inbox = Inbox::new();
+        let waiting = inbox.open("s", HashMap::new());
+        inbox.lose("gone".into());
+        assert!(waiting.await.is_err() && inbox.open("t", HashMap::new()).await.is_err());
+        assert_eq!(inbox.end(), "gone");
+    }
+
+    #[test]
+    fn pings_are_answered() {
+        let inbox = Inbox::new();
+        let body = map! { "args" => vec![Value::from("ping")], "promise" => "*" };
+        let answers = inbox.take(frame(method("services.built-in.ping"), body));
+        assert_eq!(answers[0].0.get_str("method"), Some("theirs.resolve"));
+        assert_eq!(answers[0].0.get_str("to"), Some("ws/peer"));
+    }
+}
