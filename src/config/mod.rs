@@ -23,6 +23,7 @@ pub struct Config {
     pub auth: Auth,
     pub limits: Limits,
     pub apps: Apps,
+    pub startup: Startup,
     pub log: Log,
 }
 
@@ -213,6 +214,14 @@ impl Default for Apps {
             max_browser_sessions: 20,
         }
     }
+}
+
+/// `[startup]`
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Startup {
+    pub functions: Vec<String>,
+    pub python: String,
 }
 
 /// `[log]`

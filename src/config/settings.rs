@@ -10,6 +10,9 @@ pub enum Kind {
     Bool,
     /// Comma-separated.
     List,
+    /// In a variable separated by white space or commas; a flag is given once for each, or once
+    /// for several.
+    Words,
 }
 
 /// One setting.
@@ -39,7 +42,7 @@ const fn setting(
     }
 }
 
-use Kind::{Bool, Float, Int, List, Text};
+use Kind::{Bool, Float, Int, List, Text, Words};
 
 /// See the module's text. `config/rhizome.toml` explains each of them to users.
 pub static SETTINGS: &[Setting] = &[
@@ -247,6 +250,20 @@ pub static SETTINGS: &[Setting] = &[
         "Offer the built-in browser worker",
     ),
     setting(
+        "startup.functions",
+        Some("startup-functions"),
+        &["HYPHA_STARTUP_FUNCTIONS"],
+        Words,
+        "Functions to run at the start: module_or_file:function",
+    ),
+    setting(
+        "startup.python",
+        None,
+        &["RHIZOME_PYTHON"],
+        Text,
+        "Python with hypha-rpc, for startup functions and apps; searched when not set",
+    ),
+    setting(
         "log.level",
         Some("log-level"),
         &["HYPHA_LOGLEVEL"],
@@ -267,10 +284,9 @@ pub static SETTINGS: &[Setting] = &[
 pub enum Arity {
     Switch,
     One,
-    Many,
 }
 
-use Arity::{Many, One, Switch};
+use Arity::{One, Switch};
 
 /// Flags of the reference that have no effect here, and what is used instead.
 pub static IGNORED_FLAGS: &[(&str, Arity, &str)] = &[
@@ -342,11 +358,6 @@ pub static IGNORED_FLAGS: &[(&str, Arity, &str)] = &[
     ),
     ("migrate-database", One, "the store migrates itself"),
     ("disable-ssl", Switch, "workers use the URL they are given"),
-    (
-        "startup-functions",
-        Many,
-        "startup functions are not supported yet",
-    ),
     ("triton-servers", One, "there is no proxy for Triton"),
     (
         "enable-service-search",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-use super::{Browser, Node, NodeActor, NodeError};
+use super::{Browser, Node, NodeActor, NodeError, Startup};
 use crate::apps::store::AppStore;
 use crate::apps::{Controller, Host, WorkspacesActor};
 use crate::artifacts::FolderBlobs;
@@ -16,7 +16,10 @@ use crate::config::Config;
 use crate::gateway::{Gateway, WatchdogActor};
 use crate::identity::{Revocations, Tokens, TokensConfig, readable_id};
 use crate::peer::Peer;
+use crate::processes;
+use crate::processes::python::Python;
 use crate::router::Router;
+use crate::startup::{self, StartupActor, StartupEntry};
 use crate::store::{Store, StoreError};
 use crate::supervision::{
     AddrSlot, ChildSpec, ExitSlot, ExitWatch, KillHandle, OnExhausted, SharedClock, SystemClock,
@@ -27,6 +30,8 @@ use crate::workspace::{Directory, DirectoryParts, ManagerService, PUBLIC};
 
 /// How long Chromium may take to close.
 const BROWSER_STOP: Duration = Duration::from_secs(8);
+/// How long all startup functions may take to stop.
+const STARTUP_STOP: Duration = Duration::from_secs(5);
 /// How long all apps may take to stop.
 const APPS_STOP: Duration = Duration::from_secs(16);
 
@@ -38,6 +43,8 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
     let data = &config.server.data_dir;
     make_folder(data)?;
     let store = Store::open(&data.join("store"))?;
+    // The store is ours alone from here on, and so are the processes of its servers.
+    processes::sweep_orphans(&processes::owner_of(data));
     let kept = Kept::load(&store)?;
     let tokens = Arc::new(make_tokens(&config, &kept, &store, &clock)?);
     let server_id = match config.server.server_id.as_str() {
@@ -61,9 +68,11 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
     peer.offer("*", ManagerService::new(directory.clone()));
     let gateway = Gateway::new(router, peer, directory.clone(), config.limits.gateway());
     let (apps, browser) = build_apps(&config, &store, &directory, &clock)?;
+    let startup = build_startup(&config, &directory)?;
     Ok(Arc::new(Node {
         apps,
         browser,
+        startup,
         config,
         clock,
         directory,
@@ -71,6 +80,25 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
         tree: OnceLock::new(),
         ready: AtomicBool::new(false),
     }))
+}
+
+/// Reads the list of startup functions, and what they share.
+fn build_startup(config: &Config, directory: &Arc<Directory>) -> Result<Startup, NodeError> {
+    let functions = config.startup.functions.iter();
+    let entries = functions.map(|text| StartupEntry::parse(text));
+    let data = &config.server.data_dir;
+    Ok(Startup {
+        entries: entries.collect::<Result<_, _>>()?,
+        slot: AddrSlot::new(),
+        setting: Arc::new(startup::Setting {
+            directory: directory.clone(),
+            python: Arc::new(Python::new(&config.startup.python)),
+            server_url: config.server.local_url(),
+            folder: data.join("hosts"),
+            assets: config.server.assets(),
+            owner: processes::owner_of(data),
+        }),
+    })
 }
 
 /// The apps room with its store and workers; none when apps are switched off.
@@ -213,6 +241,15 @@ fn child_specs(node: &Arc<Node>) -> ChildSpecs {
                 .shutdown(BROWSER_STOP),
         );
     }
+    let (setting, clock) = (node.startup.setting.clone(), node.clock.clone());
+    let startup = ChildSpec::observed("startup", "startup", &node.startup.slot, move |args, _| {
+        StartupActor::new(setting.clone(), clock.clone(), args.exit)
+    });
+    specs.push(
+        startup
+            .on_exhausted(OnExhausted::KeepTrying)
+            .shutdown(STARTUP_STOP),
+    );
     if let Some(host) = &node.apps {
         let shared = host.clone();
         let spec = ChildSpec::observed(

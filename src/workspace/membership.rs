@@ -37,7 +37,7 @@ fn rejected(error: &TokenError) -> Refusal {
 }
 
 impl Directory {
-    fn identify(&self, hello: &Hello, client_id: &str) -> Result<Identified, Refusal> {
+    async fn identify(&self, hello: &Hello, client_id: &str) -> Result<Identified, Refusal> {
         let filled = |token: &Option<String>| token.clone().filter(|token| !token.is_empty());
         let token = filled(&hello.token);
         if let Some(reconnection) = filled(&hello.reconnection_token) {
@@ -55,7 +55,7 @@ impl Directory {
             }
         }
         match token {
-            Some(token) => self.by_token(&token, hello, client_id),
+            Some(token) => self.by_token(&token, hello, client_id).await,
             None => Ok(self.anonymous(hello)),
         }
     }
@@ -96,8 +96,14 @@ impl Directory {
         })
     }
 
-    fn by_token(&self, token: &str, hello: &Hello, client_id: &str) -> Result<Identified, Refusal> {
-        let user = self.tokens.parse(token).map_err(|error| rejected(&error))?;
+    async fn by_token(
+        &self,
+        token: &str,
+        hello: &Hello,
+        client_id: &str,
+    ) -> Result<Identified, Refusal> {
+        let user = self.tokens.recognise(token).await;
+        let user = user.map_err(|error| rejected(&error))?;
         user.check_general_use().map_err(|error| rejected(&error))?;
         user.check_client(client_id)
             .map_err(|error| rejected(&error))?;
@@ -223,7 +229,7 @@ impl Directory {
         if !is_client_id(&client_id) || self.router.is_local(&client_id) {
             return Err(Refusal::setup(format!("Invalid client id: {client_id}")));
         }
-        let identified = self.identify(&hello, &client_id)?;
+        let identified = self.identify(&hello, &client_id).await?;
         let returning = identified.returning;
         let (user, workspace) = self.enter(identified, &client_id)?;
         if !returning {
