@@ -12,6 +12,7 @@ pub use load::{ConfigError, Loaded, Sources, load};
 pub use settings::{Arity, IGNORED_FLAGS, Kind, SETTINGS, Setting};
 
 use crate::gateway::GatewayLimits;
+use crate::processes::Limits as ProcessLimits;
 use crate::router::MailboxLimits;
 use crate::workspace::WorkspaceLimits;
 
@@ -202,6 +203,11 @@ pub struct Apps {
     pub chromium: String,
     pub no_sandbox: bool,
     pub max_browser_sessions: usize,
+    pub process: bool,
+    pub max_process_sessions: usize,
+    pub process_memory_mb: u64,
+    pub process_cpu_s: u64,
+    pub process_linger: f64,
 }
 
 impl Default for Apps {
@@ -212,7 +218,27 @@ impl Default for Apps {
             chromium: String::new(),
             no_sandbox: false,
             max_browser_sessions: 20,
+            process: true,
+            max_process_sessions: 50,
+            process_memory_mb: 0,
+            process_cpu_s: 0,
+            process_linger: 300.0,
         }
+    }
+}
+
+impl Apps {
+    /// What one process of an app may use.
+    pub fn process_limits(&self) -> ProcessLimits {
+        ProcessLimits {
+            memory: self.process_memory_mb.saturating_mul(1 << 20),
+            cpu: self.process_cpu_s,
+        }
+    }
+
+    /// How long an interpreter stays after its script.
+    pub fn linger(&self) -> Duration {
+        seconds(self.process_linger)
     }
 }
 

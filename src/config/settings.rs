@@ -250,6 +250,44 @@ pub static SETTINGS: &[Setting] = &[
         "Offer the built-in browser worker",
     ),
     setting(
+        "apps.process",
+        None,
+        &["RHIZOME_PROCESS_WORKERS"],
+        Bool,
+        "Offer the built-in workers for Python apps and terminals",
+    ),
+    setting(
+        "apps.max_process_sessions",
+        None,
+        &[
+            "HYPHA_MAX_TERMINAL_SESSIONS",
+            "RHIZOME_MAX_PROCESS_SESSIONS",
+        ],
+        Int,
+        "Processes of one worker at the same time",
+    ),
+    setting(
+        "apps.process_memory_mb",
+        None,
+        &["RHIZOME_PROCESS_MEMORY_MB"],
+        Int,
+        "Address space of a process in megabytes; 0 is no limit",
+    ),
+    setting(
+        "apps.process_cpu_s",
+        None,
+        &["RHIZOME_PROCESS_CPU_S"],
+        Int,
+        "Processor time of a process in seconds; 0 is no limit",
+    ),
+    setting(
+        "apps.process_linger",
+        None,
+        &["RHIZOME_PROCESS_LINGER"],
+        Float,
+        "Seconds an interpreter waits for more code after its script",
+    ),
+    setting(
         "startup.functions",
         Some("startup-functions"),
         &["HYPHA_STARTUP_FUNCTIONS"],
@@ -373,7 +411,7 @@ pub static IGNORED_FLAGS: &[(&str, Arity, &str)] = &[
     (
         "enable-terminal-worker",
         Switch,
-        "there is no terminal worker yet",
+        "the terminal worker is there unless apps.process is false",
     ),
     (
         "interactive",

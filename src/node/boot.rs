@@ -26,12 +26,17 @@ use crate::supervision::{
     start_here,
 };
 use crate::workers::browser::{BrowserActor, BrowserService, BrowserSettings, BrowserWorker};
+use crate::workers::process::{
+    ProcessService, ProcessSettings, ProcessesActor, PythonWorker, TerminalService, TerminalWorker,
+};
 use crate::workspace::{Directory, DirectoryParts, ManagerService, PUBLIC};
 
 /// How long Chromium may take to close.
 const BROWSER_STOP: Duration = Duration::from_secs(8);
 /// How long all startup functions may take to stop.
 const STARTUP_STOP: Duration = Duration::from_secs(5);
+/// How long the processes of sessions may take to end when those have not ended them.
+const PROCESSES_STOP: Duration = Duration::from_secs(4);
 /// How long all apps may take to stop.
 const APPS_STOP: Duration = Duration::from_secs(16);
 
@@ -67,11 +72,13 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
     })?;
     peer.offer("*", ManagerService::new(directory.clone()));
     let gateway = Gateway::new(router, peer, directory.clone(), config.limits.gateway());
-    let (apps, browser) = build_apps(&config, &store, &directory, &clock)?;
-    let startup = build_startup(&config, &directory)?;
+    let python = Arc::new(Python::new(&config.startup.python));
+    let apps = build_apps(&config, &store, &directory, &clock, &python)?;
+    let startup = build_startup(&config, &directory, &python)?;
     Ok(Arc::new(Node {
-        apps,
-        browser,
+        apps: apps.host,
+        browser: apps.browser,
+        processes: apps.processes,
         startup,
         config,
         clock,
@@ -83,7 +90,11 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
 }
 
 /// Reads the list of startup functions, and what they share.
-fn build_startup(config: &Config, directory: &Arc<Directory>) -> Result<Startup, NodeError> {
+fn build_startup(
+    config: &Config,
+    directory: &Arc<Directory>,
+    python: &Arc<Python>,
+) -> Result<Startup, NodeError> {
     let functions = config.startup.functions.iter();
     let entries = functions.map(|text| StartupEntry::parse(text));
     let data = &config.server.data_dir;
@@ -92,7 +103,7 @@ fn build_startup(config: &Config, directory: &Arc<Directory>) -> Result<Startup,
         slot: AddrSlot::new(),
         setting: Arc::new(startup::Setting {
             directory: directory.clone(),
-            python: Arc::new(Python::new(&config.startup.python)),
+            python: python.clone(),
             server_url: config.server.local_url(),
             folder: data.join("hosts"),
             assets: config.server.assets(),
@@ -101,31 +112,55 @@ fn build_startup(config: &Config, directory: &Arc<Directory>) -> Result<Startup,
     })
 }
 
-/// The apps room with its store and workers; none when apps are switched off.
+/// The apps room and the places of its workers in the tree.
+#[derive(Default)]
+struct AppsParts {
+    host: Option<Arc<Host>>,
+    browser: Option<Browser>,
+    processes: Option<AddrSlot<ProcessesActor>>,
+}
+
+/// The apps room with its store and workers; nothing when apps are switched off.
 fn build_apps(
     config: &Config,
     store: &Store,
     directory: &Arc<Directory>,
     clock: &SharedClock,
-) -> Result<(Option<Arc<Host>>, Option<Browser>), NodeError> {
+    python: &Arc<Python>,
+) -> Result<AppsParts, NodeError> {
     if !config.apps.enabled {
-        return Ok((None, None));
+        return Ok(AppsParts::default());
     }
     let data = &config.server.data_dir;
     let blobs = Arc::new(FolderBlobs::open(&data.join("blobs"))?);
     let apps = Arc::new(AppStore::open(store.clone(), blobs, clock.clone())?);
     let host = Host::new(
         directory.clone(),
-        apps,
+        apps.clone(),
         clock.clone(),
         config.server.local_url(),
     );
     directory.attach_apps(host.clone());
     directory.offer(PUBLIC, Controller::new(host.clone()))?;
-    if !config.apps.browser {
-        return Ok((Some(host), None));
-    }
+    let browser = match config.apps.browser {
+        true => Some(add_browser(config, &host)?),
+        false => None,
+    };
+    let processes = match config.apps.process {
+        true => Some(add_processes(config, &host, apps, python)?),
+        false => None,
+    };
+    Ok(AppsParts {
+        host: Some(host),
+        browser,
+        processes,
+    })
+}
+
+/// Offers the browser worker.
+fn add_browser(config: &Config, host: &Arc<Host>) -> Result<Browser, NodeError> {
     let slot = AddrSlot::new();
+    let directory = &host.directory;
     let worker = Arc::new(BrowserWorker::new(
         directory.router.server_id(),
         slot.clone(),
@@ -136,11 +171,40 @@ fn build_apps(
     let settings = BrowserSettings {
         executable: (!chromium.is_empty()).then(|| chromium.into()),
         no_sandbox: config.apps.no_sandbox.then_some(true),
-        profile_dir: data.join("browser"),
+        profile_dir: config.server.data_dir.join("browser"),
         max_sessions: config.apps.max_browser_sessions,
         ..BrowserSettings::default()
     };
-    Ok((Some(host), Some(Browser { slot, settings })))
+    Ok(Browser { slot, settings })
+}
+
+/// Offers the workers whose sessions are processes.
+fn add_processes(
+    config: &Config,
+    host: &Arc<Host>,
+    store: Arc<AppStore>,
+    python: &Arc<Python>,
+) -> Result<AddrSlot<ProcessesActor>, NodeError> {
+    let slot = AddrSlot::new();
+    let settings = Arc::new(ProcessSettings {
+        processes: slot.clone(),
+        store,
+        python: python.clone(),
+        data_dir: config.server.data_dir.clone(),
+        owner: processes::owner_of(&config.server.data_dir),
+        max_sessions: config.apps.max_process_sessions,
+        limits: config.apps.process_limits(),
+        linger: config.apps.linger(),
+    });
+    let directory = &host.directory;
+    let server_id = directory.router.server_id();
+    let python = Arc::new(PythonWorker::new(server_id, settings.clone()));
+    host.workers.add(python.clone());
+    directory.offer(PUBLIC, ProcessService::new(python))?;
+    let terminal = Arc::new(TerminalWorker::new(server_id, settings));
+    host.workers.add(terminal.clone());
+    directory.offer(PUBLIC, TerminalService::new(terminal))?;
+    Ok(slot)
 }
 
 fn make_folder(path: &Path) -> Result<(), NodeError> {
@@ -239,6 +303,16 @@ fn child_specs(node: &Arc<Node>) -> ChildSpecs {
         specs.push(
             spec.on_exhausted(OnExhausted::KeepTrying)
                 .shutdown(BROWSER_STOP),
+        );
+    }
+    if let Some(slot) = &node.processes {
+        let clock = node.clock.clone();
+        let spec = ChildSpec::observed("processes", "processes", slot, move |args, _| {
+            ProcessesActor::new(clock.clone(), args.exit)
+        });
+        specs.push(
+            spec.on_exhausted(OnExhausted::KeepTrying)
+                .shutdown(PROCESSES_STOP),
         );
     }
     let (setting, clock) = (node.startup.setting.clone(), node.clock.clone());

@@ -28,6 +28,7 @@ use crate::startup::{self, EntryError, StartupActor, StartupEntry};
 use crate::store::StoreError;
 use crate::supervision::{AddrSlot, SharedClock, Stop};
 use crate::workers::browser::{BrowserActor, BrowserSettings, CompileError};
+use crate::workers::process::ProcessesActor;
 use crate::workspace::Directory;
 
 /// How long the tree may take to stop.
@@ -95,6 +96,7 @@ pub struct Node {
     pub gateway: Arc<Gateway>,
     pub apps: Option<Arc<Host>>,
     browser: Option<Browser>,
+    processes: Option<AddrSlot<ProcessesActor>>,
     startup: Startup,
     pub tree: OnceLock<Addr<NodeActor>>,
     ready: AtomicBool,

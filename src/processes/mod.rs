@@ -7,17 +7,19 @@
 
 mod control;
 mod launch;
+mod lines;
 mod process;
 pub mod python;
 mod sweep;
 
-pub use control::Control;
+pub use control::{Control, Incoming, Outgoing};
 pub use launch::{Launch, Limits, Spawned, WindowSize};
+pub use lines::each_line;
 pub use process::{Exit, Process};
 pub use sweep::{MARK, owner_of, sweep_orphans};
 
 /// Environment variables that programs of users get to see; the server's others may hold secrets.
-const ENVIRONMENT: [&str; 20] = [
+const ENVIRONMENT: [&str; 19] = [
     "PATH",
     "HOME",
     "USER",
@@ -31,7 +33,6 @@ const ENVIRONMENT: [&str; 20] = [
     "SSL_CERT_DIR",
     "PIP_INDEX_URL",
     "UV_INDEX_URL",
-    "VIRTUAL_ENV",
     "http_proxy",
     "https_proxy",
     "no_proxy",

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -32,11 +33,17 @@ pub struct Process(Arc<Inner>);
 struct Inner {
     pid: i32,
     exit: watch::Receiver<Option<Exit>>,
+    /// Its end was asked for.
+    dismissed: AtomicBool,
 }
 
 impl Process {
     pub(super) fn new(pid: i32, exit: watch::Receiver<Option<Exit>>) -> Self {
-        Process(Arc::new(Inner { pid, exit }))
+        Process(Arc::new(Inner {
+            pid,
+            exit,
+            dismissed: AtomicBool::new(false),
+        }))
     }
 
     /// Process and process group id.
@@ -56,6 +63,11 @@ impl Process {
         self.0.exit.borrow().is_none()
     }
 
+    /// Whether its end was asked for with [`Process::stop`].
+    pub fn is_dismissed(&self) -> bool {
+        self.0.dismissed.load(Ordering::Acquire)
+    }
+
     /// Sends a signal to the whole group, unless the child has ended.
     pub fn signal(&self, signal: i32) {
         self.0.signal(signal);
@@ -63,6 +75,7 @@ impl Process {
 
     /// Ends the group: asked to at first, killed when it is still there after `grace`.
     pub async fn stop(&self, grace: Duration) -> Exit {
+        self.0.dismissed.store(true, Ordering::Release);
         self.signal(libc::SIGTERM);
         if let Ok(exit) = tokio::time::timeout(grace, self.exited()).await {
             return exit;

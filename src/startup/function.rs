@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::AsyncRead;
 use tokio::sync::oneshot;
 
 use super::auth::RemoteAuthority;
 use super::entry::{Runner, StartupEntry};
 use crate::identity::{Level, Scope, UserInfo};
 use crate::processes::python::Python;
-use crate::processes::{Launch, Limits, Process};
+use crate::processes::{Launch, Limits, Process, each_line};
 use crate::supervision::ExitReason;
 use crate::workspace::{Directory, PUBLIC};
 
@@ -255,11 +255,7 @@ where
         return;
     };
     let name = name.to_owned();
-    tokio::spawn(async move {
-        let mut lines = BufReader::new(output).split(b'\n');
-        while let Ok(Some(line)) = lines.next_segment().await {
-            let text = String::from_utf8_lossy(&line);
-            tracing::info!(startup = name, "{}", text.trim_end());
-        }
-    });
+    tokio::spawn(each_line(output, move |line| {
+        tracing::info!(startup = name, "{line}");
+    }));
 }
