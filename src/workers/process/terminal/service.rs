@@ -141,12 +141,12 @@ impl TerminalService {
                 if !context.user.allows(workspace, Level::Read) {
                     return None;
                 }
-                let life = session.life();
+                let life = session.life()?;
                 let alive = session.process().is_some_and(|process| process.is_alive());
                 Some(Value::Map(map! {
                     "session_id" => id.as_str(),
                     "workspace" => workspace,
-                    "startup_command" => life.map(|life| life.command.clone()),
+                    "startup_command" => life.command.as_str(),
                     "is_alive" => alive,
                     "status" => if alive { "running" } else { "stopped" },
                 }))

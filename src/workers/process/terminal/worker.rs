@@ -148,6 +148,9 @@ impl TerminalWorker {
     fn launch(&self, order: &StartOrder, words: &[String], folder: &Folder) -> Launch {
         let mut env = environment(order);
         env.push(("TERM".into(), "xterm-256color".into()));
+        // A shell that reads the server's own start files would do who knows what.
+        env.retain(|(name, _)| name != "HOME");
+        env.push(("HOME".into(), folder.path().display().to_string()));
         Launch {
             program: words.first().cloned().unwrap_or_default().into(),
             args: words.iter().skip(1).cloned().collect(),
