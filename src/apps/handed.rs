@@ -118,10 +118,15 @@ impl Host {
             return;
         };
         spawn_detached("clear up", async move {
-            let workspace = worker.split_once('/').map_or("", |(workspace, _)| workspace);
+            let workspace = worker
+                .split_once('/')
+                .map_or("", |(workspace, _)| workspace);
             host.workers.complete(workspace, DISCOVERY).await;
             let oldest = host.clock.unix() - KEPT_S;
-            let notes = host.handed.with(|handed| handed.notes.scan_prefix("")).await;
+            let notes = host
+                .handed
+                .with(|handed| handed.notes.scan_prefix(""))
+                .await;
             for (id, note) in notes.unwrap_or_default() {
                 if note.at < oldest && host.sessions.get(&id).is_none() {
                     host.handed.forget(id).await;
@@ -153,7 +158,11 @@ impl Host {
         if self.sessions.get(&id).is_some() {
             return;
         }
-        tracing::info!(session = id, worker = note.worker, "stopping what is left of a session");
+        tracing::info!(
+            session = id,
+            worker = note.worker,
+            "stopping what is left of a session"
+        );
         // A worker that is still there and does not stop it was asked often enough.
         if stop_on(&*worker, &note.session).await || self.workers.get(&note.worker).is_some() {
             self.handed.forget(id).await;

@@ -12,6 +12,7 @@ pub use load::{ConfigError, Loaded, Sources, load};
 pub use settings::{Arity, IGNORED_FLAGS, Kind, SETTINGS, Setting};
 
 use crate::gateway::GatewayLimits;
+use crate::processes::Limits as ProcessLimits;
 use crate::router::MailboxLimits;
 use crate::workspace::WorkspaceLimits;
 
@@ -24,6 +25,7 @@ pub struct Config {
     pub accounts: Accounts,
     pub limits: Limits,
     pub apps: Apps,
+    pub startup: Startup,
     pub log: Log,
 }
 
@@ -258,6 +260,11 @@ pub struct Apps {
     pub no_sandbox: bool,
     pub max_browser_sessions: usize,
     pub autoscaling_interval: f64,
+    pub process: bool,
+    pub max_process_sessions: usize,
+    pub process_memory_mb: u64,
+    pub process_cpu_s: u64,
+    pub process_linger: f64,
 }
 
 impl Default for Apps {
@@ -269,8 +276,36 @@ impl Default for Apps {
             no_sandbox: false,
             max_browser_sessions: 20,
             autoscaling_interval: 10.0,
+            process: true,
+            max_process_sessions: 50,
+            process_memory_mb: 0,
+            process_cpu_s: 0,
+            process_linger: 300.0,
         }
     }
+}
+
+impl Apps {
+    /// What one process of an app may use.
+    pub fn process_limits(&self) -> ProcessLimits {
+        ProcessLimits {
+            memory: self.process_memory_mb.saturating_mul(1 << 20),
+            cpu: self.process_cpu_s,
+        }
+    }
+
+    /// How long an interpreter stays after its script.
+    pub fn linger(&self) -> Duration {
+        seconds(self.process_linger)
+    }
+}
+
+/// `[startup]`
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Startup {
+    pub functions: Vec<String>,
+    pub python: String,
 }
 
 /// `[log]`

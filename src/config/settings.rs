@@ -10,6 +10,9 @@ pub enum Kind {
     Bool,
     /// Comma-separated.
     List,
+    /// In a variable separated by white space or commas; a flag is given once for each, or once
+    /// for several.
+    Words,
 }
 
 /// One setting.
@@ -39,7 +42,7 @@ const fn setting(
     }
 }
 
-use Kind::{Bool, Float, Int, List, Text};
+use Kind::{Bool, Float, Int, List, Text, Words};
 
 /// See the module's text. `config/rhizome.toml` explains each of them to users.
 pub static SETTINGS: &[Setting] = &[
@@ -359,6 +362,58 @@ pub static SETTINGS: &[Setting] = &[
         "Seconds between two looks of an autoscaler",
     ),
     setting(
+        "apps.process",
+        None,
+        &["RHIZOME_PROCESS_WORKERS"],
+        Bool,
+        "Offer the built-in workers for Python apps and terminals",
+    ),
+    setting(
+        "apps.max_process_sessions",
+        None,
+        &[
+            "HYPHA_MAX_TERMINAL_SESSIONS",
+            "RHIZOME_MAX_PROCESS_SESSIONS",
+        ],
+        Int,
+        "Processes of one worker at the same time",
+    ),
+    setting(
+        "apps.process_memory_mb",
+        None,
+        &["RHIZOME_PROCESS_MEMORY_MB"],
+        Int,
+        "Address space of a process in megabytes; 0 is no limit",
+    ),
+    setting(
+        "apps.process_cpu_s",
+        None,
+        &["RHIZOME_PROCESS_CPU_S"],
+        Int,
+        "Processor time of a process in seconds; 0 is no limit",
+    ),
+    setting(
+        "apps.process_linger",
+        None,
+        &["RHIZOME_PROCESS_LINGER"],
+        Float,
+        "Seconds an interpreter waits for more code after its script",
+    ),
+    setting(
+        "startup.functions",
+        Some("startup-functions"),
+        &["HYPHA_STARTUP_FUNCTIONS"],
+        Words,
+        "Functions to run at the start: module_or_file:function",
+    ),
+    setting(
+        "startup.python",
+        None,
+        &["RHIZOME_PYTHON"],
+        Text,
+        "Python with hypha-rpc, for startup functions and apps; searched when not set",
+    ),
+    setting(
         "log.level",
         Some("log-level"),
         &["HYPHA_LOGLEVEL"],
@@ -379,10 +434,9 @@ pub static SETTINGS: &[Setting] = &[
 pub enum Arity {
     Switch,
     One,
-    Many,
 }
 
-use Arity::{Many, One, Switch};
+use Arity::{One, Switch};
 
 /// Flags of the reference that have no effect here, and what is used instead.
 pub static IGNORED_FLAGS: &[(&str, Arity, &str)] = &[
@@ -454,11 +508,6 @@ pub static IGNORED_FLAGS: &[(&str, Arity, &str)] = &[
     ),
     ("migrate-database", One, "the store migrates itself"),
     ("disable-ssl", Switch, "workers use the URL they are given"),
-    (
-        "startup-functions",
-        Many,
-        "startup functions are not supported yet",
-    ),
     ("triton-servers", One, "there is no proxy for Triton"),
     (
         "enable-service-search",
@@ -474,7 +523,7 @@ pub static IGNORED_FLAGS: &[(&str, Arity, &str)] = &[
     (
         "enable-terminal-worker",
         Switch,
-        "there is no terminal worker yet",
+        "the terminal worker is there unless apps.process is false",
     ),
     (
         "interactive",

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use actix_web::HttpRequest;
 use actix_web::http::header;
+use actix_web::{HttpMessage, HttpRequest};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::HttpError;
+use super::foreign::Recognised;
 use crate::identity::{Level, UserInfo};
 use crate::node::Node;
 use crate::peer::CallContext;
@@ -61,12 +62,17 @@ fn from_cookie(text: &str) -> Option<String> {
 /// # Errors
 /// A bad token is never a fall-back to anonymous.
 fn identify(request: &HttpRequest, node: &Node) -> Result<UserInfo, HttpError> {
-    let Some(token) = token(request) else {
-        return Ok(UserInfo::http_anonymous());
+    let recognised = request.extensions().get::<Recognised>().cloned();
+    let found = match recognised {
+        Some(Recognised(found)) => found,
+        None => {
+            let Some(token) = token(request) else {
+                return Ok(UserInfo::http_anonymous());
+            };
+            node.directory.tokens.parse(&token)
+        }
     };
-    let tokens = &node.directory.tokens;
-    tokens
-        .parse(&token)
+    found
         .and_then(|user| user.check_general_use().map(|()| user))
         .map_err(|error| HttpError::Unauthorized(error.to_string()))
 }

@@ -5,6 +5,7 @@ mod apps;
 mod assets;
 mod caller;
 mod error;
+mod foreign;
 mod health;
 mod mounts;
 mod pages;
@@ -16,6 +17,7 @@ mod skills;
 use std::sync::Arc;
 
 use actix_web::dev::Server;
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App, HttpServer};
 
@@ -51,6 +53,7 @@ pub fn listen(node: Arc<Node>) -> Result<Server, NodeError> {
         App::new()
             .app_data(Data::from(node.clone()))
             .app_data(Data::from(node.gateway.clone()))
+            .wrap(from_fn(foreign::recognise))
             .configure(|config| routes(config, &node.config.server))
     })
     .workers(threads)

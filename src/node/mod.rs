@@ -6,6 +6,7 @@ mod counts;
 mod files;
 mod memory;
 mod signals;
+mod starting;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -28,9 +29,11 @@ use crate::http;
 use crate::identity::RootTokenError;
 use crate::login::PageError;
 use crate::peer::ServiceError;
+use crate::startup::{self, EntryError, StartupActor, StartupEntry};
 use crate::store::StoreError;
 use crate::supervision::{AddrSlot, SharedClock, Stop};
 use crate::workers::browser::{BrowserActor, BrowserSettings, CompileError};
+use crate::workers::process::ProcessesActor;
 use crate::workspace::Directory;
 
 /// How long the tree may take to stop.
@@ -71,6 +74,10 @@ pub enum NodeError {
     LoginPage(#[from] PageError),
     #[error("the server's own services cannot be offered: {0}")]
     Service(#[from] ServiceError),
+    #[error("startup.functions: {0}")]
+    StartupEntry(#[from] EntryError),
+    #[error("a startup function failed: {0}")]
+    Startup(String),
     #[error("the node failed: {0}")]
     Tree(String),
 }
@@ -81,6 +88,13 @@ pub(crate) struct Browser {
     settings: BrowserSettings,
 }
 
+/// The startup functions and their place in the tree.
+pub(crate) struct Startup {
+    entries: Vec<StartupEntry>,
+    slot: AddrSlot<StartupActor>,
+    setting: Arc<startup::Setting>,
+}
+
 /// What the rooms of a running node share.
 pub struct Node {
     pub config: Config,
@@ -89,6 +103,8 @@ pub struct Node {
     pub gateway: Arc<Gateway>,
     pub apps: Option<Arc<Host>>,
     browser: Option<Browser>,
+    processes: Option<AddrSlot<ProcessesActor>>,
+    startup: Startup,
     pub tree: OnceLock<Addr<NodeActor>>,
     ready: AtomicBool,
 }
@@ -107,26 +123,20 @@ impl Node {
 pub async fn serve(config: Config) -> Result<(), NodeError> {
     files::raise_limit();
     let node = boot::build(config)?;
-    let tree = boot::start_tree(&node);
+    let mut tree = boot::start_tree(&node);
     let server = http::listen(node.clone())?;
     let handle = server.handle();
     let serving = actix_web::rt::spawn(server);
-    if let Some(apps) = &node.apps {
-        apps.resume();
-    }
-    node.directory.unload_leftovers();
-    node.ready.store(true, Ordering::Release);
-    tracing::info!(url = node.config.server.base_url(), "ready");
 
-    let failed = tokio::select! {
-        () = signals::asked_to_stop() => None,
-        reason = tree.exit => Some(reason.to_string()),
+    let end = tokio::select! {
+        end = serve_until_stopped(&node) => end,
+        reason = &mut tree.exit => Err(NodeError::Tree(reason.to_string())),
     };
     tracing::info!("stopping");
     signals::exit_on_second();
     node.ready.store(false, Ordering::Release);
     // Sessions first: their clients are connected through the gateway.
-    if failed.is_none() {
+    if !matches!(end, Err(NodeError::Tree(_))) {
         boot::stop_tree(&tree.addr, STOP_WITHIN).await;
     }
     node.gateway.drain();
@@ -140,10 +150,26 @@ pub async fn serve(config: Config) -> Result<(), NodeError> {
         .durable()
         .await
         .map_err(|error| NodeError::Tree(error.to_string()))?;
-    match failed {
-        None => Ok(()),
-        Some(reason) => Err(NodeError::Tree(reason)),
+    end
+}
+
+/// Runs the startup functions, then serves until a signal asks for the end.
+async fn serve_until_stopped(node: &Node) -> Result<(), NodeError> {
+    let asked = signals::asked_to_stop();
+    tokio::pin!(asked);
+    tokio::select! {
+        biased;
+        () = &mut asked => return Ok(()),
+        started = starting::run_startup_functions(node) => started?,
     }
+    if let Some(apps) = &node.apps {
+        apps.resume();
+    }
+    node.directory.unload_leftovers();
+    node.ready.store(true, Ordering::Release);
+    tracing::info!(url = node.config.server.base_url(), "ready");
+    asked.await;
+    Ok(())
 }
 
 /// Orders a tree to stop; for [`boot`].

@@ -64,7 +64,7 @@ fn unauthenticated(detail: impl std::fmt::Display) -> Refusal {
 }
 
 impl Directory {
-    fn identify(&self, hello: &Hello, client_id: &str) -> Result<Identified, Refusal> {
+    async fn identify(&self, hello: &Hello, client_id: &str) -> Result<Identified, Refusal> {
         let filled = |token: &Option<String>| token.clone().filter(|token| !token.is_empty());
         let token = filled(&hello.token);
         if let Some(reconnection) = filled(&hello.reconnection_token) {
@@ -87,7 +87,7 @@ impl Directory {
             }
         }
         match token {
-            Some(token) => self.by_token(&token, hello, client_id),
+            Some(token) => self.by_token(&token, hello, client_id).await,
             None => Ok(self.anonymous(hello)),
         }
     }
@@ -125,8 +125,14 @@ impl Directory {
         })
     }
 
-    fn by_token(&self, token: &str, hello: &Hello, client_id: &str) -> Result<Identified, Refusal> {
-        let user = self.tokens.parse(token).map_err(|error| rejected(&error))?;
+    async fn by_token(
+        &self,
+        token: &str,
+        hello: &Hello,
+        client_id: &str,
+    ) -> Result<Identified, Refusal> {
+        let user = self.tokens.recognise(token).await;
+        let user = user.map_err(|error| rejected(&error))?;
         user.check_general_use().map_err(|error| rejected(&error))?;
         user.check_client(client_id)
             .map_err(|error| rejected(&error))?;
@@ -261,7 +267,7 @@ impl Directory {
                 format_args!("Invalid client id: {client_id}"),
             ));
         }
-        let identified = self.identify(&hello, &client_id)?;
+        let identified = self.identify(&hello, &client_id).await?;
         let returning = identified.returning;
         let (user, workspace) = self.enter(identified, &client_id)?;
         let address = format!("{workspace}/{client_id}");

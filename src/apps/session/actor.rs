@@ -288,6 +288,14 @@ impl SessionActor {
         }));
     }
 
+    /// A script has done its work. What it leaves, its logs at least, stays until it is stopped.
+    fn completed(&mut self, ctx: &mut Context<Self>) {
+        if self.entry.state().is_starting() {
+            return self.see(Sighting::Completed, ctx);
+        }
+        self.advance(SessionEvent::Completed, None);
+    }
+
     /// Ends the session in order.
     fn end(&mut self, cause: &str, ctx: &mut Context<Self>) {
         let before = self.entry.state();
@@ -386,6 +394,8 @@ impl StreamHandler<Notice> for SessionActor {
             Notice::PageError(text) => self.see(Sighting::PageError(text), ctx),
             Notice::ScriptFailed(text) => self.see(Sighting::ScriptFailed(text), ctx),
             Notice::Crashed(reason) => self.crashed(reason, ctx),
+            Notice::Completed | Notice::Exited { code: 0, .. } => self.completed(ctx),
+            Notice::Exited { cause, .. } => self.crashed(cause, ctx),
         }
     }
 
