@@ -114,6 +114,13 @@ pub static SETTINGS: &[Setting] = &[
         "Leave out the documents for AI agents",
     ),
     setting(
+        "server.trusted_proxies",
+        Some("trusted-proxies"),
+        &["RHIZOME_TRUSTED_PROXIES"],
+        List,
+        "Proxies whose X-Forwarded-For is believed",
+    ),
+    setting(
         "auth.root_token",
         Some("root-token"),
         &["HYPHA_ROOT_TOKEN"],
@@ -259,6 +266,34 @@ pub static SETTINGS: &[Setting] = &[
         &["HYPHA_WORKSPACE_UNLOAD_GRACE_PERIOD"],
         Float,
         "Seconds an empty workspace stays",
+    ),
+    setting(
+        "limits.http_rate",
+        None,
+        &["HYPHA_HTTP_RATE_LIMIT"],
+        Float,
+        "HTTP requests per second and address",
+    ),
+    setting(
+        "limits.http_burst",
+        None,
+        &["HYPHA_HTTP_BURST_LIMIT"],
+        Float,
+        "HTTP requests of an address at once",
+    ),
+    setting(
+        "limits.http_user_rate",
+        None,
+        &["HYPHA_HTTP_AUTHENTICATED_RATE_LIMIT"],
+        Float,
+        "HTTP requests per second and verified user",
+    ),
+    setting(
+        "limits.http_user_burst",
+        None,
+        &["HYPHA_HTTP_AUTHENTICATED_BURST_LIMIT"],
+        Float,
+        "HTTP requests of a verified user at once",
     ),
     setting(
         "apps.enabled",

@@ -1,6 +1,7 @@
 //! The doors for clients: the WebSocket endpoint, the stream over HTTP, their handshake, and the
 //! watch over open connections.
 
+mod client_ip;
 mod connection;
 mod delivery;
 mod frames;
@@ -17,6 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures::future::BoxFuture;
 
+pub use client_ip::{ClientIp, client_ip};
 pub use connection::{ConnectionActor, upgrade};
 pub use handshake::{Hello, Refusal, RefusalKind};
 pub use limits::GatewayLimits;

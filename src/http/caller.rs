@@ -34,7 +34,8 @@ pub(super) fn token(request: &HttpRequest) -> Option<String> {
     None
 }
 
-fn from_authorization(text: &str) -> String {
+/// The token in the value of an `Authorization` header, whatever its scheme.
+pub(super) fn from_authorization(text: &str) -> String {
     let (scheme, rest) = text.split_once(' ').unwrap_or(("", text));
     if scheme.eq_ignore_ascii_case("bearer") {
         return rest.trim().to_owned();

@@ -4,6 +4,7 @@ mod admin;
 mod apps;
 mod assets;
 mod caller;
+mod edge;
 mod error;
 mod health;
 mod mounts;
@@ -16,12 +17,15 @@ mod skills;
 use std::sync::Arc;
 
 use actix_web::dev::Server;
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App, HttpServer};
 
 pub use error::HttpError;
 
 use crate::config::Server as ServerConfig;
+use edge::Edge;
+
 use crate::gateway::{self, SocketHandle};
 use crate::node::{Node, NodeError, tidy_this_thread};
 
@@ -46,9 +50,12 @@ pub fn listen(node: Arc<Node>) -> Result<Server, NodeError> {
         address: address.clone(),
         source,
     };
+    let edge = Arc::new(Edge::new(&node.config, node.clock.clone())?);
     let http = HttpServer::new(move || {
         tidy_this_thread(node.clock.clone());
         App::new()
+            .wrap(from_fn(edge::pass))
+            .app_data(Data::from(edge.clone()))
             .app_data(Data::from(node.clone()))
             .app_data(Data::from(node.gateway.clone()))
             .configure(|config| routes(config, &node.config.server))

@@ -1,5 +1,6 @@
 //! Who somebody is and what they may do: users, scopes, levels and tokens.
 
+mod address;
 mod errors;
 mod generate;
 mod jwt;
@@ -13,6 +14,7 @@ mod user;
 
 use std::sync::Arc;
 
+pub use address::{RangeError, parse_range};
 pub use errors::{IdentityError, TokenError};
 pub use generate::{TokenRequest, check_may_generate};
 pub use level::{Level, LevelError};

@@ -1,0 +1,76 @@
+//! What every HTTP request passes on its way in and out: who sends it, whether it is one too
+//! many, and which web pages may read the answer.
+
+mod cors;
+mod origin;
+mod rate;
+
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::Next;
+use actix_web::web::Data;
+use actix_web::HttpResponse;
+
+use cors::{Cors, decorate};
+use origin::Proxies;
+use rate::Limiter;
+
+use crate::config::Config;
+use crate::identity::RangeError;
+use crate::node::Node;
+use crate::supervision::SharedClock;
+
+/// The state of the edge, shared by all connections.
+pub struct Edge {
+    proxies: Proxies,
+    limiter: Limiter,
+    cors: Cors,
+}
+
+impl Edge {
+    /// # Errors
+    /// A trusted proxy is no address.
+    pub fn new(config: &Config, clock: SharedClock) -> Result<Self, RangeError> {
+        Ok(Edge {
+            proxies: Proxies::parse(&config.server.trusted_proxies)?,
+            limiter: Limiter::new(&config.limits, clock),
+            cors: Cors::new(&config.server.allow_origins),
+        })
+    }
+}
+
+/// Probes of whoever runs the server; they pass whatever their sender has done.
+fn is_health(path: &str) -> bool {
+    path == "/health" || path.starts_with("/health/")
+}
+
+/// The middleware around all routes.
+pub async fn pass<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> actix_web::Result<ServiceResponse<EitherBody<B>>> {
+    let edge = state::<Edge>(&request);
+    let node = state::<Node>(&request);
+    let origin = edge.proxies.note(&request);
+    // Outermost: a refused request costs nothing more, and no page may read the refusal.
+    if let Some(refusal) = edge.limiter.check(&request, origin, &node.directory.tokens) {
+        return Ok(answer(request, refusal));
+    }
+    let caller = edge.cors.judge(&request);
+    let mut response = match edge.cors.preflight(&request, &caller) {
+        Some(preflight) => answer(request, preflight),
+        None => next.call(request).await?.map_into_left_body(),
+    };
+    decorate(response.headers_mut(), caller);
+    Ok(response)
+}
+
+fn answer<B>(request: ServiceRequest, answer: HttpResponse) -> ServiceResponse<EitherBody<B>> {
+    request.into_response(answer).map_into_right_body()
+}
+
+/// What the server gave all its requests.
+fn state<T: 'static>(request: &ServiceRequest) -> Data<T> {
+    let data = request.app_data::<Data<T>>();
+    data.cloned().expect("the server registers its state before it serves")
+}
