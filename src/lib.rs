@@ -1,5 +1,6 @@
 //! Rhizome: a Hypha server on a supervised actor system. ARCHITECTURE.md is the map of its rooms.
 
+pub mod admin;
 pub mod apps;
 pub mod artifacts;
 pub mod cli;

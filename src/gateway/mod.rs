@@ -51,6 +51,8 @@ pub trait Membership: Send + Sync {
     fn joined(&self, client: &Arc<Client>);
     /// The connection ended, superseded or not; balances `joined`.
     fn closed(&self, client: &Arc<Client>);
+    /// Forgets what is over; called now and then.
+    fn sweep(&self);
     /// The connection is gone; it was the current one of its address.
     fn left(&self, client: &Arc<Client>);
 }

@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::HttpError;
+use crate::admin::is_administrator;
 use crate::identity::{Level, UserInfo};
 use crate::node::Node;
 use crate::peer::CallContext;
@@ -60,14 +61,23 @@ fn from_cookie(text: &str) -> Option<String> {
 /// Whom the token of a request names; without a token the shared anonymous user.
 ///
 /// # Errors
-/// A bad token is never a fall-back to anonymous.
+/// A bad token is never a fall-back to anonymous. 403 for users on the blocklist.
 fn identify(request: &HttpRequest, node: &Node) -> Result<UserInfo, HttpError> {
-    let Some(token) = token(request) else {
-        return Ok(UserInfo::http_anonymous());
+    let user = match token(request) {
+        Some(token) => verified(&token, node)?,
+        None => UserInfo::http_anonymous(),
     };
+    let blocklist = &node.directory.blocklist;
+    blocklist
+        .check_user(&user)
+        .map_err(|blocked| HttpError::Forbidden(blocked.to_string()))?;
+    Ok(user)
+}
+
+fn verified(token: &str, node: &Node) -> Result<UserInfo, HttpError> {
     let tokens = &node.directory.tokens;
     tokens
-        .parse(&token)
+        .parse(token)
         .and_then(|user| user.check_general_use().map(|()| user))
         .map_err(|error| HttpError::Unauthorized(error.to_string()))
 }
@@ -158,7 +168,7 @@ fn context(user: UserInfo, workspace: &str, node: &Node) -> CallContext {
 /// 401 without a token, 403 for everybody else.
 pub fn admin(request: &HttpRequest, node: &Node) -> Result<UserInfo, HttpError> {
     let user = user(request, node)?;
-    if user.is_admin_role() && user.allows("*", Level::Admin) {
+    if is_administrator(&user) {
         return Ok(user);
     }
     if user.is_anonymous {

@@ -44,7 +44,15 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused_by_name() {
-        for text in ["", "localhost", "10.0.0.1/33", "10.0.0", "1.2.3.4:80", "::1/129", "*"] {
+        for text in [
+            "",
+            "localhost",
+            "10.0.0.1/33",
+            "10.0.0",
+            "1.2.3.4:80",
+            "::1/129",
+            "*",
+        ] {
             let error = parse_range(text).unwrap_err().to_string();
             assert!(error.contains(&format!("\"{text}\"")), "{error}");
         }

@@ -7,6 +7,7 @@ use super::{
     IdentityError, Level, Revocations, RootToken, RootTokenError, Scope, TokenError, TokenHash,
     UnixTime, UserInfo, readable_id,
 };
+use crate::store::StoreError;
 
 const ISSUER: &str = "https://amun.ai/";
 const AUDIENCE: &str = "https://amun-ai.eu.auth0.com/api/v2/";
@@ -186,6 +187,14 @@ impl Tokens {
         let hash = TokenHash::of(token);
         self.revocations.add(&hash, until)?;
         Ok(hash)
+    }
+
+    /// Forgets the revocations of tokens that are refused for their age by now.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn sweep(&self) -> Result<(), StoreError> {
+        self.revocations.sweep(self.now()).map(|_| ())
     }
 
     pub(super) fn now(&self) -> f64 {

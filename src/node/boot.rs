@@ -24,7 +24,9 @@ use crate::supervision::{
     start_here,
 };
 use crate::workers::browser::{BrowserActor, BrowserService, BrowserSettings, BrowserWorker};
-use crate::workspace::{Directory, DirectoryParts, ManagerService, PUBLIC};
+use crate::workspace::{Directory, DirectoryParts, ManagerService, PUBLIC, ROOT};
+
+use crate::admin::AdminService;
 
 /// How long Chromium may take to close.
 const BROWSER_STOP: Duration = Duration::from_secs(8);
@@ -61,6 +63,8 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
         clock: clock.clone(),
     })?;
     peer.offer("*", ManagerService::new(directory.clone()));
+    let messages = (config.limits.message_rate, config.limits.message_burst);
+    directory.offer(ROOT, AdminService::new(directory.clone(), messages))?;
     let gateway = Gateway::new(
         router,
         peer,
@@ -203,12 +207,7 @@ fn child_specs(node: &Arc<Node>) -> ChildSpecs {
     let gateway = node.gateway.clone();
     let clock = node.clock.clone();
     let watchdog = ChildSpec::actor("watchdog", "watchdog", &AddrSlot::new(), move |args, _| {
-        WatchdogActor::new(
-            gateway.peer.clone(),
-            gateway.limits.clone(),
-            clock.clone(),
-            args.exit,
-        )
+        WatchdogActor::new(&gateway, clock.clone(), args.exit)
     })
     .on_exhausted(OnExhausted::KeepTrying);
     let gateway = node.gateway.clone();

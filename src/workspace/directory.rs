@@ -14,7 +14,7 @@ use super::error::WorkspaceError;
 use super::event_log::EventLog;
 use super::info::{ANONYMOUS, PUBLIC, ROOT, WorkspaceInfo, check_name, is_system};
 use super::registry::Registry;
-use crate::identity::{Level, Tokens, UserInfo};
+use crate::identity::{Blocklist, Level, Tokens, UserInfo};
 use crate::map;
 use crate::peer::{CallContext, Peer, ServiceError};
 use crate::router::{CLOSE_GOING_AWAY, Router};
@@ -79,6 +79,7 @@ pub struct Directory {
     pub router: Arc<Router>,
     pub peer: Arc<Peer>,
     pub tokens: Arc<Tokens>,
+    pub blocklist: Blocklist,
     pub registry: Registry,
     pub events: EventLog,
     pub limits: WorkspaceLimits,
@@ -123,12 +124,15 @@ impl Directory {
             let (id, info) = entry?;
             spaces.insert(id, Arc::new(RwLock::new(info)));
         }
+        let clock = parts.clock.clone();
+        let blocklist = Blocklist::open(&parts.store, Arc::new(move || clock.unix()))?;
         let events = EventLog::open(&parts.store, parts.clock.clone())?;
         let directory = Arc::new_cyclic(|own| Directory {
             registry: Registry::new(parts.limits.services_per_client),
             router: parts.router,
             peer: parts.peer,
             tokens: parts.tokens,
+            blocklist,
             events,
             limits: parts.limits,
             clock: parts.clock,

@@ -49,7 +49,11 @@ impl Cors {
         if answers_for_itself(request.path()) {
             return Caller::NotOurs;
         }
-        let listed = || self.origins.iter().any(|known| known.as_bytes() == origin.as_bytes());
+        let listed = || {
+            self.origins
+                .iter()
+                .any(|known| known.as_bytes() == origin.as_bytes())
+        };
         if self.everybody || listed() {
             Caller::Allowed(origin.clone())
         } else {
@@ -59,7 +63,9 @@ impl Cors {
 
     /// The answer to a preflight; none when the request is not one.
     pub fn preflight(&self, request: &ServiceRequest, caller: &Caller) -> Option<HttpResponse> {
-        let asked = request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD)?;
+        let asked = request
+            .headers()
+            .get(header::ACCESS_CONTROL_REQUEST_METHOD)?;
         if request.method() != Method::OPTIONS || *caller == Caller::NotOurs {
             return None;
         }
@@ -70,9 +76,15 @@ impl Cors {
         if !lists(METHODS, asked.as_bytes(), <[u8]>::eq) {
             wrong.push("method");
         }
-        let requested = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS);
-        let names = requested.map_or(&[][..], HeaderValue::as_bytes).split(|byte| *byte == b',');
-        let mut names = names.map(<[u8]>::trim_ascii).filter(|name| !name.is_empty());
+        let requested = request
+            .headers()
+            .get(header::ACCESS_CONTROL_REQUEST_HEADERS);
+        let names = requested
+            .map_or(&[][..], HeaderValue::as_bytes)
+            .split(|byte| *byte == b',');
+        let mut names = names
+            .map(<[u8]>::trim_ascii)
+            .filter(|name| !name.is_empty());
         if !names.all(|name| lists(HEADERS, name, <[u8]>::eq_ignore_ascii_case)) {
             wrong.push("headers");
         }

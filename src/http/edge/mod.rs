@@ -5,11 +5,15 @@ mod cors;
 mod origin;
 mod rate;
 
+use std::net::IpAddr;
+
+use actix_web::HttpResponse;
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
-use actix_web::HttpResponse;
+
+use serde_json::json;
 
 use cors::{Cors, decorate};
 use origin::Proxies;
@@ -56,6 +60,9 @@ pub async fn pass<B: MessageBody + 'static>(
     if let Some(refusal) = edge.limiter.check(&request, origin, &node.directory.tokens) {
         return Ok(answer(request, refusal));
     }
+    if let Err(blocked) = keep_out(&request, origin, &node) {
+        return Ok(answer(request, blocked));
+    }
     let caller = edge.cors.judge(&request);
     let mut response = match edge.cors.preflight(&request, &caller) {
         Some(preflight) => answer(request, preflight),
@@ -65,6 +72,23 @@ pub async fn pass<B: MessageBody + 'static>(
     Ok(response)
 }
 
+/// Refuses addresses on the blocklist. A WebSocket is refused by its handshake, whose words its
+/// client shows to people.
+fn keep_out(
+    request: &ServiceRequest,
+    origin: Option<IpAddr>,
+    node: &Node,
+) -> Result<(), HttpResponse> {
+    let path = request.path();
+    if path == "/ws" || is_health(path) {
+        return Ok(());
+    }
+    node.directory
+        .blocklist
+        .check_ip(origin)
+        .map_err(|blocked| HttpResponse::Forbidden().json(json!({ "detail": blocked.to_string() })))
+}
+
 fn answer<B>(request: ServiceRequest, answer: HttpResponse) -> ServiceResponse<EitherBody<B>> {
     request.into_response(answer).map_into_right_body()
 }
@@ -72,5 +96,6 @@ fn answer<B>(request: ServiceRequest, answer: HttpResponse) -> ServiceResponse<E
 /// What the server gave all its requests.
 fn state<T: 'static>(request: &ServiceRequest) -> Data<T> {
     let data = request.app_data::<Data<T>>();
-    data.cloned().expect("the server registers its state before it serves")
+    data.cloned()
+        .expect("the server registers its state before it serves")
 }

@@ -21,7 +21,10 @@ impl Proxies {
     /// # Errors
     /// A text is neither.
     pub fn parse<T: AsRef<str>>(texts: &[T]) -> Result<Self, RangeError> {
-        let filled = texts.iter().map(AsRef::as_ref).filter(|text| !text.trim().is_empty());
+        let filled = texts
+            .iter()
+            .map(AsRef::as_ref)
+            .filter(|text| !text.trim().is_empty());
         Ok(Proxies(filled.map(parse_range).collect::<Result<_, _>>()?))
     }
 
@@ -119,6 +122,9 @@ mod tests {
         assert_eq!(of("[2001:db8::1]:443"), "2001:db8::1");
         assert_eq!(of("[2001:db8::1]"), "2001:db8::1");
         assert_eq!(of("::ffff:1.1.1.1"), "1.1.1.1");
-        assert_eq!(origin(&["127.0.0.1"], "::ffff:127.0.0.1", &["1.1.1.1"]), "1.1.1.1");
+        assert_eq!(
+            origin(&["127.0.0.1"], "::ffff:127.0.0.1", &["1.1.1.1"]),
+            "1.1.1.1"
+        );
     }
 }

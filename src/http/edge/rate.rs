@@ -150,9 +150,9 @@ impl Limiter {
         if now_ms.saturating_sub(last) < idle_ms {
             return;
         }
-        let mine =
-            self.purged
-                .compare_exchange(last, now_ms, Ordering::Relaxed, Ordering::Relaxed);
+        let mine = self
+            .purged
+            .compare_exchange(last, now_ms, Ordering::Relaxed, Ordering::Relaxed);
         if mine.is_ok() {
             self.buckets
                 .retain(|_, bucket| now.saturating_sub(bucket.at) < IDLE);
