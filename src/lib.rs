@@ -9,6 +9,7 @@ pub mod config;
 pub mod gateway;
 pub mod http;
 pub mod identity;
+pub mod metrics;
 pub mod node;
 pub mod peer;
 pub mod router;

@@ -7,6 +7,7 @@ mod caller;
 mod edge;
 mod error;
 mod health;
+mod metrics;
 mod mounts;
 mod pages;
 mod proxy;
@@ -56,6 +57,7 @@ pub fn listen(node: Arc<Node>) -> Result<Server, NodeError> {
         App::new()
             .wrap(from_fn(edge::pass))
             .app_data(Data::from(edge.clone()))
+            .app_data(Data::from(edge.meter()))
             .app_data(Data::from(node.clone()))
             .app_data(Data::from(node.gateway.clone()))
             .configure(|config| routes(config, &node.config.server))
@@ -82,6 +84,7 @@ fn routes(config: &mut ServiceConfig, server: &ServerConfig) {
     config
         .route("/ws", web::get().to(gateway::upgrade))
         .service(web::scope("/health").configure(health::routes))
+        .configure(metrics::routes)
         .service(web::scope("/assets").configure(assets::routes))
         .service(web::scope("/admin").configure(admin::routes))
         .configure(rpc::routes)

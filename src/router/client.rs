@@ -40,6 +40,16 @@ pub enum Transport {
     Http,
 }
 
+impl Transport {
+    /// The name that people see.
+    pub fn name(self) -> &'static str {
+        match self {
+            Transport::WebSocket => "websocket",
+            Transport::Http => "http",
+        }
+    }
+}
+
 /// What the gateway knows about a connection when it registers it.
 pub struct ClientSpec {
     pub workspace: String,

@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use serde::Serialize;
 use parking_lot::Mutex;
+use serde::Serialize;
 use tokio::sync::oneshot;
 
 pub use census::{Census, Counted};

@@ -16,6 +16,7 @@ use super::info::{ANONYMOUS, PUBLIC, ROOT, WorkspaceInfo, check_name, is_system}
 use super::registry::Registry;
 use crate::identity::{Blocklist, Level, Tokens, UserInfo};
 use crate::map;
+use crate::metrics::Reading;
 use crate::peer::{CallContext, Peer, ServiceError};
 use crate::router::{CLOSE_GOING_AWAY, Router};
 use crate::store::{Store, StoreError, Tree};
@@ -164,6 +165,19 @@ impl Directory {
     /// Whether a workspace exists.
     pub fn exists(&self, id: &str) -> bool {
         self.spaces.contains_key(id)
+    }
+
+    /// Reads from the store, to see whether it can be read.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub fn check_store(&self) -> Result<(), StoreError> {
+        self.tree.contains(ROOT).map(|_| ())
+    }
+
+    /// How long the store took to reach the disk.
+    pub fn flush_times(&self) -> Reading {
+        self.store.flush_times()
     }
 
     /// The ids of all workspaces, sorted.

@@ -2,10 +2,13 @@
 //! many, and which web pages may read the answer.
 
 mod cors;
+mod meter;
 mod origin;
 mod rate;
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
 
 use actix_web::HttpResponse;
 use actix_web::body::{EitherBody, MessageBody};
@@ -15,7 +18,10 @@ use actix_web::web::Data;
 
 use serde_json::json;
 
+pub use meter::Sums;
+
 use cors::{Cors, decorate};
+use meter::{Meter, Meters, Route};
 use origin::Proxies;
 use rate::Limiter;
 
@@ -29,6 +35,7 @@ pub struct Edge {
     proxies: Proxies,
     limiter: Limiter,
     cors: Cors,
+    meters: Meters,
 }
 
 impl Edge {
@@ -39,7 +46,28 @@ impl Edge {
             proxies: Proxies::parse(&config.server.trusted_proxies)?,
             limiter: Limiter::new(&config.limits, clock),
             cors: Cors::new(&config.server.allow_origins),
+            meters: Meters::default(),
         })
+    }
+
+    /// A meter for one more thread that serves.
+    pub fn meter(&self) -> Arc<Meter> {
+        self.meters.add()
+    }
+
+    /// The requests so far, by route.
+    pub fn requests(&self) -> Vec<Sums> {
+        self.meters.sums()
+    }
+
+    /// Callers that the rate limit remembers.
+    pub fn callers(&self) -> usize {
+        self.limiter.callers()
+    }
+
+    /// Requests refused for their number: without and with a verified token.
+    pub fn limited(&self) -> (u64, u64) {
+        self.limiter.refused()
     }
 }
 
@@ -50,6 +78,17 @@ fn is_health(path: &str) -> bool {
 
 /// The middleware around all routes.
 pub async fn pass<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> actix_web::Result<ServiceResponse<EitherBody<B>>> {
+    let (meter, began) = (state::<Meter>(&request), Instant::now());
+    let route = Route::of(request.path());
+    let response = guarded(request, next).await?;
+    meter.count(route, response.status(), began.elapsed());
+    Ok(response)
+}
+
+async fn guarded<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> actix_web::Result<ServiceResponse<EitherBody<B>>> {

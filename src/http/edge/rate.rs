@@ -168,7 +168,7 @@ impl Limiter {
     }
 
     /// Callers that are remembered.
-    pub fn len(&self) -> usize {
+    pub fn callers(&self) -> usize {
         self.buckets.len()
     }
 }
@@ -276,10 +276,10 @@ mod tests {
         (0..100).for_each(|last| limiter.take(address(last)).unwrap());
         clock.advance(IDLE - Duration::from_secs(1));
         limiter.take(address(0)).unwrap();
-        assert_eq!(limiter.len(), 100);
+        assert_eq!(limiter.callers(), 100);
         clock.advance(Duration::from_secs(1));
         limiter.take(address(200)).unwrap();
-        assert_eq!(limiter.len(), 2);
+        assert_eq!(limiter.callers(), 2);
     }
 
     #[test]
