@@ -252,14 +252,25 @@ impl Default for Apps {
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     pub level: String,
-    pub json: bool,
+    pub format: LogFormat,
+    pub access: bool,
 }
 
 impl Default for Log {
     fn default() -> Self {
         Log {
             level: "info".into(),
-            json: false,
+            format: LogFormat::Text,
+            access: false,
         }
     }
+}
+
+/// What log lines look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    /// One object per line.
+    Json,
 }

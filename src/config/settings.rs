@@ -345,11 +345,18 @@ pub static SETTINGS: &[Setting] = &[
         "error, warn, info, debug, trace, or a filter",
     ),
     setting(
-        "log.json",
-        Some("log-json"),
-        &["RHIZOME_LOG_JSON"],
+        "log.format",
+        Some("log-format"),
+        &["RHIZOME_LOG_FORMAT"],
+        Text,
+        "text, or json for one JSON object per line",
+    ),
+    setting(
+        "log.access",
+        None,
+        &["HYPHA_ACCESS_LOG"],
         Bool,
-        "One JSON object per line",
+        "Log every HTTP request",
     ),
 ];
 

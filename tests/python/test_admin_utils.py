@@ -95,6 +95,13 @@ async def test_the_admin_role_is_enough(connect, server):
     assert len(await service.list_servers()) == 1
 
 
+async def test_a_token_for_all_workspaces_is_enough(connect, server):
+    """The reference's own tests come with one for root, without a role."""
+    token = jwt(server.jwt_secret, claims("root", "ws:*#a"))
+    service = await (await connect(token=token)).get_service("admin-utils")
+    assert len(await service.list_servers()) == 1
+
+
 # --- looking -------------------------------------------------------------------------------
 
 async def test_listing_of_workspaces(admin, api, alice):

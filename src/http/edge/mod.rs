@@ -1,6 +1,7 @@
 //! What every HTTP request passes on its way in and out: who sends it, whether it is one too
 //! many, and which web pages may read the answer.
 
+mod access;
 mod cors;
 mod meter;
 mod origin;
@@ -20,6 +21,7 @@ use serde_json::json;
 
 pub use meter::Sums;
 
+use access::Access;
 use cors::{Cors, decorate};
 use meter::{Meter, Meters, Route};
 use origin::Proxies;
@@ -83,18 +85,25 @@ pub async fn pass<B: MessageBody + 'static>(
 ) -> actix_web::Result<ServiceResponse<EitherBody<B>>> {
     let (meter, began) = (state::<Meter>(&request), Instant::now());
     let route = Route::of(request.path());
-    let response = guarded(request, next).await?;
-    meter.count(route, response.status(), began.elapsed());
+    let edge = state::<Edge>(&request);
+    let origin = edge.proxies.note(&request);
+    let access = Access::of(&request, origin);
+    let response = guarded(&edge, request, origin, next).await?;
+    let (status, took) = (response.status(), began.elapsed());
+    meter.count(route, status, took);
+    if let Some(access) = access {
+        access.log(status, took);
+    }
     Ok(response)
 }
 
 async fn guarded<B: MessageBody + 'static>(
+    edge: &Edge,
     request: ServiceRequest,
+    origin: Option<IpAddr>,
     next: Next<B>,
 ) -> actix_web::Result<ServiceResponse<EitherBody<B>>> {
-    let edge = state::<Edge>(&request);
     let node = state::<Node>(&request);
-    let origin = edge.proxies.note(&request);
     // Outermost: a refused request costs nothing more, and no page may read the refusal.
     if let Some(refusal) = edge.limiter.check(&request, origin, &node.directory.tokens) {
         return Ok(answer(request, refusal));
