@@ -75,6 +75,24 @@ async def test_the_real_client_is_told(admin, connect, alice):
     assert "User is blocked: be nice" in str(await failure(connect(alice)))
 
 
+async def test_streams_over_http_end_and_do_not_come_back(admin, connect, http, alice):
+    client = await connect(alice, transport="http")
+    assert await client.echo("here") == "here"
+    assert await admin.block_user(alice.id, reason="spam") == \
+        f"Blocked user {alice.id}, kicked 1 connections"
+    query = {"client_id": "again", "workspace": alice.workspace}
+    headers = bearer(alice.token())
+    for method in ("GET", "POST"):
+        answer = await http.request(method, "/rpc", params=query, headers=headers)
+        assert (answer.status_code, answer.json()["detail"]) == (403, "User is blocked: spam")
+
+    async def gone():
+        usage = await admin.get_resource_usage()
+        return alice.id not in usage["connections_per_user"]
+
+    await eventually(gone)
+
+
 async def test_child_tokens_are_blocked_with_their_parent(admin, connect, raw, http, alice):
     parent = await connect(alice)
     token = await parent.generate_token({"permission": "read_write"})

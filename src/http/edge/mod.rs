@@ -108,8 +108,8 @@ async fn guarded<B: MessageBody + 'static>(
     if let Some(refusal) = edge.limiter.check(&request, origin, &node.directory.tokens) {
         return Ok(answer(request, refusal));
     }
-    if let Err(blocked) = keep_out(&request, origin, &node) {
-        return Ok(answer(request, blocked));
+    if let Some(refusal) = keep_out(&request, origin, &node) {
+        return Ok(answer(request, refusal));
     }
     let caller = edge.cors.judge(&request);
     let mut response = match edge.cors.preflight(&request, &caller) {
@@ -122,19 +122,13 @@ async fn guarded<B: MessageBody + 'static>(
 
 /// Refuses addresses on the blocklist. A WebSocket is refused by its handshake, whose words its
 /// client shows to people.
-fn keep_out(
-    request: &ServiceRequest,
-    origin: Option<IpAddr>,
-    node: &Node,
-) -> Result<(), HttpResponse> {
+fn keep_out(request: &ServiceRequest, origin: Option<IpAddr>, node: &Node) -> Option<HttpResponse> {
     let path = request.path();
     if path == "/ws" || is_health(path) {
-        return Ok(());
+        return None;
     }
-    node.directory
-        .blocklist
-        .check_ip(origin)
-        .map_err(|blocked| HttpResponse::Forbidden().json(json!({ "detail": blocked.to_string() })))
+    let blocked = node.directory.blocklist.check_ip(origin).err()?;
+    Some(HttpResponse::Forbidden().json(json!({ "detail": blocked.to_string() })))
 }
 
 fn answer<B>(request: ServiceRequest, answer: HttpResponse) -> ServiceResponse<EitherBody<B>> {
