@@ -8,7 +8,9 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::logging;
-use crate::config::{Arity, ConfigError, IGNORED_FLAGS, Kind, Loaded, SETTINGS, Sources, load};
+use crate::config::{
+    Arity, ConfigError, IGNORED_FLAGS, Kind, Loaded, LogFormat, SETTINGS, Sources, load,
+};
 use crate::node;
 
 /// Config file that is read when none is named and it exists.
@@ -117,7 +119,7 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
         print_config(&loaded);
         return ExitCode::SUCCESS;
     }
-    if let Err(error) = logging::init(&loaded.config.log) {
+    if let Err(error) = logging::init(&loaded.config) {
         return fail(&error);
     }
     for (flag, arity, instead) in IGNORED_FLAGS {
@@ -135,8 +137,13 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
         tracing::warn!("--{DATABASE} has no effect here: records are kept in the data folder");
     }
     let system = actix_web::rt::System::new();
+    let format = loaded.config.log.format;
     match system.block_on(node::serve(loaded.config)) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if format == LogFormat::Json => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
         Err(error) => fail(&error.to_string()),
     }
 }

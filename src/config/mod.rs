@@ -43,6 +43,7 @@ pub struct Server {
     pub allow_origins: Vec<String>,
     pub static_mounts: Vec<String>,
     pub disable_agent_skills: bool,
+    pub trusted_proxies: Vec<String>,
 }
 
 impl Default for Server {
@@ -58,6 +59,7 @@ impl Default for Server {
             allow_origins: vec!["*".into()],
             static_mounts: Vec::new(),
             disable_agent_skills: false,
+            trusted_proxies: vec!["127.0.0.0/8".into(), "::1".into()],
         }
     }
 }
@@ -178,6 +180,10 @@ pub struct Limits {
     pub services_per_client: usize,
     pub workspaces_per_user: usize,
     pub unload_grace: f64,
+    pub http_rate: f64,
+    pub http_burst: f64,
+    pub http_user_rate: f64,
+    pub http_user_burst: f64,
 }
 
 impl Default for Limits {
@@ -206,6 +212,10 @@ impl Default for Limits {
             services_per_client: workspace.services_per_client,
             workspaces_per_user: workspace.workspaces_per_user,
             unload_grace: workspace.unload_grace.as_secs_f64(),
+            http_rate: 100.0,
+            http_burst: 500.0,
+            http_user_rate: 1000.0,
+            http_user_burst: 5000.0,
         }
     }
 }
@@ -313,14 +323,25 @@ pub struct Startup {
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     pub level: String,
-    pub json: bool,
+    pub format: LogFormat,
+    pub access: bool,
 }
 
 impl Default for Log {
     fn default() -> Self {
         Log {
             level: "info".into(),
-            json: false,
+            format: LogFormat::Text,
+            access: false,
         }
     }
+}
+
+/// What log lines look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    /// One object per line.
+    Json,
 }

@@ -117,6 +117,13 @@ pub static SETTINGS: &[Setting] = &[
         "Leave out the documents for AI agents",
     ),
     setting(
+        "server.trusted_proxies",
+        Some("trusted-proxies"),
+        &["RHIZOME_TRUSTED_PROXIES"],
+        List,
+        "Proxies whose X-Forwarded-For is believed",
+    ),
+    setting(
         "auth.root_token",
         Some("root-token"),
         &["HYPHA_ROOT_TOKEN"],
@@ -320,6 +327,34 @@ pub static SETTINGS: &[Setting] = &[
         "Seconds an empty workspace stays",
     ),
     setting(
+        "limits.http_rate",
+        None,
+        &["HYPHA_HTTP_RATE_LIMIT"],
+        Float,
+        "HTTP requests per second and address",
+    ),
+    setting(
+        "limits.http_burst",
+        None,
+        &["HYPHA_HTTP_BURST_LIMIT"],
+        Float,
+        "HTTP requests of an address at once",
+    ),
+    setting(
+        "limits.http_user_rate",
+        None,
+        &["HYPHA_HTTP_AUTHENTICATED_RATE_LIMIT"],
+        Float,
+        "HTTP requests per second and verified user",
+    ),
+    setting(
+        "limits.http_user_burst",
+        None,
+        &["HYPHA_HTTP_AUTHENTICATED_BURST_LIMIT"],
+        Float,
+        "HTTP requests of a verified user at once",
+    ),
+    setting(
         "apps.enabled",
         Some("enable-server-apps"),
         &["HYPHA_ENABLE_SERVER_APPS"],
@@ -421,11 +456,18 @@ pub static SETTINGS: &[Setting] = &[
         "error, warn, info, debug, trace, or a filter",
     ),
     setting(
-        "log.json",
-        Some("log-json"),
-        &["RHIZOME_LOG_JSON"],
+        "log.format",
+        Some("log-format"),
+        &["RHIZOME_LOG_FORMAT"],
+        Text,
+        "text, or json for one JSON object per line",
+    ),
+    setting(
+        "log.access",
+        None,
+        &["HYPHA_ACCESS_LOG"],
         Bool,
-        "One JSON object per line",
+        "Log every HTTP request",
     ),
 ];
 

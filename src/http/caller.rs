@@ -9,7 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::HttpError;
 use super::foreign::Recognised;
-use crate::identity::{Level, UserInfo};
+use crate::admin::is_administrator;
+use crate::identity::{Level, TokenError, UserInfo};
 use crate::node::Node;
 use crate::peer::CallContext;
 use crate::workspace::PUBLIC;
@@ -35,7 +36,8 @@ pub(super) fn token(request: &HttpRequest) -> Option<String> {
     None
 }
 
-fn from_authorization(text: &str) -> String {
+/// The token in the value of an `Authorization` header, whatever its scheme.
+pub(super) fn from_authorization(text: &str) -> String {
     let (scheme, rest) = text.split_once(' ').unwrap_or(("", text));
     if scheme.eq_ignore_ascii_case("bearer") {
         return rest.trim().to_owned();
@@ -60,18 +62,26 @@ fn from_cookie(text: &str) -> Option<String> {
 /// Whom the token of a request names; without a token the shared anonymous user.
 ///
 /// # Errors
-/// A bad token is never a fall-back to anonymous.
+/// A bad token is never a fall-back to anonymous. 403 for users on the blocklist.
 fn identify(request: &HttpRequest, node: &Node) -> Result<UserInfo, HttpError> {
     let recognised = request.extensions().get::<Recognised>().cloned();
     let found = match recognised {
-        Some(Recognised(found)) => found,
-        None => {
-            let Some(token) = token(request) else {
-                return Ok(UserInfo::http_anonymous());
-            };
-            node.directory.tokens.parse(&token)
-        }
+        Some(Recognised(found)) => Some(found),
+        None => token(request).map(|token| node.directory.tokens.parse(&token)),
     };
+    let user = match found {
+        Some(found) => usable(found)?,
+        None => UserInfo::http_anonymous(),
+    };
+    let blocklist = &node.directory.blocklist;
+    blocklist
+        .check_user(&user)
+        .map_err(|blocked| HttpError::Forbidden(blocked.to_string()))?;
+    Ok(user)
+}
+
+/// The user that a token names, if it may be used for calls at all.
+fn usable(found: Result<UserInfo, TokenError>) -> Result<UserInfo, HttpError> {
     found
         .and_then(|user| user.check_general_use().map(|()| user))
         .map_err(|error| HttpError::Unauthorized(error.to_string()))
@@ -169,7 +179,7 @@ fn context(user: UserInfo, workspace: &str, node: &Node) -> CallContext {
 /// 401 without a token, 403 for everybody else.
 pub fn admin(request: &HttpRequest, node: &Node) -> Result<UserInfo, HttpError> {
     let user = user(request, node)?;
-    if user.is_admin_role() && user.allows("*", Level::Admin) {
+    if is_administrator(&user) {
         return Ok(user);
     }
     if user.is_anonymous {

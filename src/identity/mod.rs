@@ -1,6 +1,8 @@
 //! Who somebody is and what they may do: users, scopes, levels and tokens.
 
+mod address;
 mod authority;
+mod blocklist;
 mod errors;
 mod generate;
 mod jwt;
@@ -14,7 +16,9 @@ mod user;
 
 use std::sync::Arc;
 
+pub use address::{RangeError, parse_range};
 pub use authority::{Authority, Trust};
+pub use blocklist::{Block, Blocked, Blocklist};
 pub use errors::{IdentityError, TokenError};
 pub use generate::{TokenRequest, check_may_generate};
 pub use level::{Level, LevelError};

@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use super::{Browser, Node, NodeActor, NodeError, Startup};
+use crate::admin::AdminService;
 use crate::apps::store::AppStore;
 use crate::apps::{Controller, Handed, Host, WorkspacesActor};
 use crate::artifacts::FolderBlobs;
@@ -32,7 +33,7 @@ use crate::workers::browser::{BrowserActor, BrowserService, BrowserSettings, Bro
 use crate::workers::process::{
     ProcessService, ProcessSettings, ProcessesActor, PythonWorker, TerminalService, TerminalWorker,
 };
-use crate::workspace::{Directory, DirectoryParts, ManagerService, PUBLIC};
+use crate::workspace::{Directory, DirectoryParts, ManagerService, PUBLIC, ROOT};
 
 /// How long Chromium may take to close.
 const BROWSER_STOP: Duration = Duration::from_secs(8);
@@ -81,6 +82,8 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
     };
     directory.offer(PUBLIC, LoginService::new(directory.clone(), accounts)?)?;
     directory.offer(PUBLIC, QueueService::new(directory.clone()))?;
+    let messages = (config.limits.message_rate, config.limits.message_burst);
+    directory.offer(ROOT, AdminService::new(directory.clone(), messages))?;
     let gateway = Gateway::new(
         router,
         peer,
@@ -304,13 +307,7 @@ fn child_specs(node: &Arc<Node>) -> ChildSpecs {
     let gateway = node.gateway.clone();
     let clock = node.clock.clone();
     let watchdog = ChildSpec::actor("watchdog", "watchdog", &AddrSlot::new(), move |args, _| {
-        WatchdogActor::new(
-            gateway.peer.clone(),
-            gateway.members.clone(),
-            gateway.limits.clone(),
-            clock.clone(),
-            args.exit,
-        )
+        WatchdogActor::new(&gateway, clock.clone(), args.exit)
     })
     .on_exhausted(OnExhausted::KeepTrying);
     let gateway = node.gateway.clone();

@@ -26,7 +26,7 @@ use crate::artifacts::BlobError;
 use crate::config::{Config, ConfigError};
 use crate::gateway::Gateway;
 use crate::http;
-use crate::identity::RootTokenError;
+use crate::identity::{RangeError, RootTokenError};
 use crate::login::PageError;
 use crate::peer::ServiceError;
 use crate::startup::{self, EntryError, StartupActor, StartupEntry};
@@ -50,6 +50,8 @@ pub enum NodeError {
     Store(#[from] StoreError),
     #[error("auth.root_token: {0}")]
     RootToken(#[from] RootTokenError),
+    #[error("server.trusted_proxies: {0}")]
+    Proxies(#[from] RangeError),
     #[error("cannot listen on {address}: {source}")]
     Listen {
         address: String,

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::census::Counted;
 use super::load::LoadMeter;
 use super::mailbox::{Mailbox, MailboxLimits, Outgoing, PushError};
+use super::tally::Tally;
 use crate::identity::{Level, UserInfo};
 use crate::wire;
 
@@ -42,6 +43,16 @@ pub enum Transport {
     Http,
 }
 
+impl Transport {
+    /// The name that people see.
+    pub fn name(self) -> &'static str {
+        match self {
+            Transport::WebSocket => "websocket",
+            Transport::Http => "http",
+        }
+    }
+}
+
 /// What the gateway knows about a connection when it registers it.
 pub struct ClientSpec {
     pub workspace: String,
@@ -70,6 +81,7 @@ pub struct Client {
     pub remote: String,
     pub mailbox: Mailbox,
     pub load: LoadMeter,
+    pub tally: Tally,
     subscriptions: RwLock<HashSet<String>>,
     close: Mutex<Option<oneshot::Sender<CloseOrder>>>,
     cut: Option<Box<dyn Cut>>,
@@ -118,6 +130,7 @@ impl Client {
             remote: spec.remote,
             mailbox: Mailbox::new(limits),
             load: LoadMeter::default(),
+            tally: Tally::default(),
             subscriptions: RwLock::default(),
             close: Mutex::new(Some(close)),
             cut: spec.cut,
