@@ -148,6 +148,7 @@ impl AppActor {
                 // A panic leaves the state where it was.
                 if reason.is_fault() && !entry.state().is_final() {
                     entry.advance(SessionEvent::Crashed, now, Some(&reason.to_string()));
+                    entry.interrupt();
                 }
             }
             ChildEvent::Restarting {

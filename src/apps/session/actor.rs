@@ -146,6 +146,10 @@ impl SessionActor {
             Verdict::Ready(_) if self.worker.is_none() => {}
             // A restarted app is called as soon as it is back.
             Verdict::Ready(by) if self.life > 0 => self.ready(&by, ctx),
+            // So is one that nothing was awaited of; only an install wants to see its services.
+            Verdict::Ready(by @ ReadyBy::Detached) if !self.entry.order.trial => {
+                self.ready(&by, ctx);
+            }
             Verdict::Ready(by) => self.after(LATE_SERVICES, ctx, move |actor, ctx| {
                 actor.ready(&by, ctx);
             }),
@@ -174,6 +178,14 @@ impl SessionActor {
         self.entry.progress(Step::Started);
         self.entry.settle(Ok(record));
         self.watch_inactivity(ctx);
+        // It may have gone again before the start was done.
+        let has_client = !matches!(
+            by,
+            ReadyBy::Detached | ReadyBy::Completed | ReadyBy::PlainPage
+        );
+        if has_client && self.host.directory.router.find(&self.entry.id()).is_none() {
+            self.client_gone(ctx);
+        }
     }
 
     fn record(&self, by: &ReadyBy) -> Map {
@@ -259,6 +271,28 @@ impl SessionActor {
             .or_else(|| self.host.workers.get(&self.entry.worker()?))
     }
 
+    fn client_gone(&mut self, ctx: &mut Context<Self>) {
+        if self.entry.state() != SessionState::Running {
+            return;
+        }
+        self.advance(
+            SessionEvent::ClientLost { kept: true },
+            Some("client disconnected"),
+        );
+        let manifest = &self.entry.order.manifest;
+        if manifest.daemon() || manifest.worker_managed() {
+            return;
+        }
+        self.absences += 1;
+        let absence = self.absences;
+        self.after(CLIENT_GRACE, ctx, move |actor, ctx| {
+            let away = actor.entry.state() == SessionState::Disconnected;
+            if away && actor.absences == absence {
+                actor.end("client disconnected", ctx);
+            }
+        });
+    }
+
     fn what_runs(&self) -> (Arc<Host>, Arc<SessionEntry>, Option<Arc<dyn Worker>>) {
         (self.host.clone(), self.entry.clone(), self.current_worker())
     }
@@ -272,6 +306,7 @@ impl SessionActor {
             return;
         }
         self.advance(SessionEvent::Crashed, Some(&reason));
+        self.entry.interrupt();
         let (host, entry, worker) = self.what_runs();
         let gone = async move {
             let Some(worker) = worker else {
@@ -426,25 +461,7 @@ impl Handler<ClientGone> for SessionActor {
     type Result = ();
 
     fn handle(&mut self, _: ClientGone, ctx: &mut Self::Context) {
-        if self.entry.state() != SessionState::Running {
-            return;
-        }
-        self.advance(
-            SessionEvent::ClientLost { kept: true },
-            Some("client disconnected"),
-        );
-        let manifest = &self.entry.order.manifest;
-        if manifest.daemon() || manifest.worker_managed() {
-            return;
-        }
-        self.absences += 1;
-        let absence = self.absences;
-        self.after(CLIENT_GRACE, ctx, move |actor, ctx| {
-            let away = actor.entry.state() == SessionState::Disconnected;
-            if away && actor.absences == absence {
-                actor.end("client disconnected", ctx);
-            }
-        });
+        self.client_gone(ctx);
     }
 }
 
