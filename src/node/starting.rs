@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use super::{Node, NodeError};
 use crate::startup::{RunFunction, Runner};
+use crate::workspace::PUBLIC;
 
+/// Id of the login service.
+const LOGIN: &str = "hypha-login";
 /// The tree comes up beside the start; how long that may take.
 const TREE_UP: Duration = Duration::from_secs(5);
 
@@ -24,14 +27,28 @@ pub(super) async fn run_startup_functions(node: &Node) -> Result<(), NodeError> 
             .await
             .unwrap_or_else(|_| Err("its supervisor is restarting".into()));
         outcome.map_err(NodeError::Startup)?;
+        yield_login(node);
     }
     Ok(())
+}
+
+/// A login service of the operator's takes the place of ours, which stays reachable for it.
+fn yield_login(node: &Node) {
+    let registry = &node.directory.registry;
+    let own = node.directory.router.server_id();
+    let theirs = registry
+        .list(PUBLIC)
+        .iter()
+        .any(|service| service.name == LOGIN && service.client != own);
+    if theirs && registry.remove(PUBLIC, own, LOGIN).is_some() {
+        tracing::info!("a startup function brings its own login service");
+    }
 }
 
 /// A worker of the reference that is built in here.
 fn note_built_in(node: &Node, text: &str, worker: &str) {
     let server = node.directory.router.server_id();
-    let id = format!("{}/{server}:{worker}", crate::workspace::PUBLIC);
+    let id = format!("{PUBLIC}/{server}:{worker}");
     let offered = node
         .apps
         .as_ref()

@@ -164,21 +164,16 @@ class Host:
         if login:
             service.update(login)
         else:
-            service.update({name: self.own_login(name) for name in handlers if name not in given})
+            missing = [name for name in handlers if name not in given]
+            if missing:
+                # What the server itself offers for them; it makes room for this service later.
+                own = await self.api.get_service(f"public/{self.order['server_id']}:hypha-login")
+                service.update({name: own[name] for name in missing})
         service.update(given)
         service.update(extra)
         service["config"] = {**(service.get("config") or {}), "visibility": "public"}
         service["config"].pop("workspace", None)
         await self.api.register_service(service, {"overwrite": True})
-
-    def own_login(self, name):
-        """A handler that was not given: what the server itself offers for it."""
-        async def handler(*args, **kwargs):
-            login = await self.api.get_service(f"public/{self.order['server_id']}:hypha-login")
-            return await login[name](*args, **kwargs)
-
-        handler.__name__ = name
-        return handler
 
     # --- more of the reference's server object ---------------------------------------------
 
