@@ -56,12 +56,13 @@ pub fn listen(node: Arc<Node>) -> Result<Server, NodeError> {
     let http = HttpServer::new(move || {
         tidy_this_thread(node.clock.clone());
         App::new()
-            .wrap(from_fn(edge::pass))
             .app_data(Data::from(edge.clone()))
             .app_data(Data::from(edge.meter()))
             .app_data(Data::from(node.clone()))
             .app_data(Data::from(node.gateway.clone()))
             .wrap(from_fn(foreign::recognise))
+            // The last one is the outermost: what it turns away reaches nothing else.
+            .wrap(from_fn(edge::pass))
             .configure(|config| routes(config, &node.config.server))
     })
     .workers(threads)
