@@ -67,6 +67,14 @@ async def settled(value):
     return await value if inspect.isawaitable(value) else value
 
 
+def passed_on(function):
+    """A function of another client as one of our own, which alone can be offered."""
+    async def passed(*args, **kwargs):
+        return await function(*args, **kwargs)
+
+    return passed
+
+
 class Pending:
     """A call that runs whether or not it is awaited."""
 
@@ -168,7 +176,7 @@ class Host:
             if missing:
                 # What the server itself offers for them; it makes room for this service later.
                 own = await self.api.get_service(f"public/{self.order['server_id']}:hypha-login")
-                service.update({name: own[name] for name in missing})
+                service.update({name: passed_on(own[name]) for name in missing})
         service.update(given)
         service.update(extra)
         service["config"] = {**(service.get("config") or {}), "visibility": "public"}

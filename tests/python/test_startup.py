@@ -386,3 +386,16 @@ async def test_the_legacy_setters(startup, connect):
     api = await connect(at=server, token="anything")
     assert api.config.user["id"] == "legacy"
     assert await api.generate_token() == "LEGACY"
+
+
+async def test_handlers_that_are_not_given_are_the_servers_own(startup, connect):
+    server = startup("""
+        async def start(workspace=None, expires_in=None):
+            return {"key": "mine"}
+        async def hypha_startup(server):
+            await server.register_auth_service(start_handler=start)
+    """)
+    api = await connect(at=server)
+    login = await api.get_service("public/hypha-login")
+    assert await login.start() == {"key": "mine"}
+    assert "key" in (await failure_text(login.check("no-such-key", timeout=0))).lower()
