@@ -1,5 +1,6 @@
 //! Rhizome: a Hypha server on a supervised actor system. ARCHITECTURE.md is the map of its rooms.
 
+pub mod admin;
 pub mod apps;
 pub mod artifacts;
 pub mod cli;
@@ -9,11 +10,14 @@ pub mod gateway;
 pub mod http;
 pub mod identity;
 pub mod login;
+pub mod metrics;
 pub mod node;
 pub mod peer;
+pub mod processes;
 pub mod queue;
 pub mod router;
 pub mod skills;
+pub mod startup;
 pub mod store;
 pub mod supervision;
 pub mod wire;

@@ -165,6 +165,7 @@ impl AppActor {
                 // A panic leaves the state where it was.
                 if reason.is_fault() && !entry.state().is_final() {
                     entry.advance(SessionEvent::Crashed, now, Some(&reason.to_string()));
+                    entry.interrupt();
                 }
                 let cause = reason.to_string();
                 self.host.judge_version(&entry, entry.ran_for(now), &cause);

@@ -3,6 +3,7 @@
 
 mod app;
 mod logging;
+mod redact;
 mod serve;
 
 use std::process::ExitCode;

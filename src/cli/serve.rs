@@ -8,7 +8,9 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::logging;
-use crate::config::{Arity, ConfigError, IGNORED_FLAGS, Kind, Loaded, SETTINGS, Sources, load};
+use crate::config::{
+    Arity, ConfigError, IGNORED_FLAGS, Kind, Loaded, LogFormat, SETTINGS, Sources, load,
+};
 use crate::node;
 
 /// Config file that is read when none is named and it exists.
@@ -48,7 +50,7 @@ pub(super) fn command() -> Command {
                 .num_args(0..=1)
                 .require_equals(true)
                 .default_missing_value("true"),
-            Kind::List => arg.num_args(1..).action(ArgAction::Append),
+            Kind::List | Kind::Words => arg.num_args(1..).action(ArgAction::Append),
             _ => arg.num_args(1),
         });
     }
@@ -57,7 +59,6 @@ pub(super) fn command() -> Command {
         command = command.arg(match arity {
             Arity::Switch => arg.action(ArgAction::SetTrue),
             Arity::One => arg.num_args(1).action(ArgAction::Append),
-            Arity::Many => arg.num_args(0..).action(ArgAction::Append),
         });
     }
     command
@@ -89,7 +90,11 @@ fn given_settings(matches: &ArgMatches) -> BTreeMap<&'static str, String> {
         .filter_map(|setting| {
             // Only lists are given more than once.
             let texts: Vec<_> = matches.get_many::<String>(setting.path)?.cloned().collect();
-            Some((setting.path, texts.join(",")))
+            let joint = match setting.kind {
+                Kind::Words => "\n",
+                _ => ",",
+            };
+            Some((setting.path, texts.join(joint)))
         })
         .collect()
 }
@@ -114,13 +119,13 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
         print_config(&loaded);
         return ExitCode::SUCCESS;
     }
-    if let Err(error) = logging::init(&loaded.config.log) {
+    if let Err(error) = logging::init(&loaded.config) {
         return fail(&error);
     }
     for (flag, arity, instead) in IGNORED_FLAGS {
         let given = match arity {
             Arity::Switch => matches.get_flag(flag),
-            Arity::One | Arity::Many => matches.contains_id(flag),
+            Arity::One => matches.contains_id(flag),
         };
         if given {
             tracing::warn!("--{flag} has no effect here: {instead}");
@@ -132,8 +137,13 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
         tracing::warn!("--{DATABASE} has no effect here: records are kept in the data folder");
     }
     let system = actix_web::rt::System::new();
+    let format = loaded.config.log.format;
     match system.block_on(node::serve(loaded.config)) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if format == LogFormat::Json => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
         Err(error) => fail(&error.to_string()),
     }
 }
@@ -186,6 +196,10 @@ mod tests {
                 "--static-mounts",
                 "/a:a",
                 "/b:b",
+                "--startup-functions=a:f",
+                "--startup-functions",
+                "b:g",
+                "./c.py:h",
                 "--triton-servers=x",
             ])
             .unwrap();
@@ -193,6 +207,7 @@ mod tests {
         assert_eq!(flags["server.port"], "9999");
         assert_eq!(flags["apps.enabled"], "true");
         assert_eq!(flags["server.static_mounts"], "/a:a,/b:b");
+        assert_eq!(flags["startup.functions"], "a:f\nb:g\n./c.py:h");
     }
 
     #[test]

@@ -127,6 +127,20 @@ fn read(setting: &Setting, origin: &str, text: &str) -> Result<Value, ConfigErro
             "false" | "0" | "no" | "n" | "off" | "" => Value::Boolean(false),
             _ => return Err(wrong("true or false")),
         },
+        Kind::Words => {
+            let flag = origin.starts_with("flag");
+            let apart = |c: char| match flag {
+                true => c == '\n',
+                false => c == ',' || c.is_whitespace(),
+            };
+            let words = text.split(apart).map(str::trim);
+            Value::Array(
+                words
+                    .filter(|word| !word.is_empty())
+                    .map(|word| Value::String(word.to_owned()))
+                    .collect(),
+            )
+        }
         Kind::List => Value::Array(
             trimmed
                 .split(',')
@@ -168,6 +182,14 @@ mod tests {
         assert_eq!(loaded.origins["server.port"], "flag --port");
         assert_eq!(loaded.origins["server.host"], "environment HYPHA_HOST");
         assert!(!loaded.origins.contains_key("log.level"));
+    }
+
+    #[test]
+    fn words_of_a_flag_may_hold_what_separates_those_of_a_variable() {
+        let words = loaded(&[("startup.functions", "my dir/a.py:f\nb:g")], &[]).unwrap();
+        assert_eq!(words.config.startup.functions, ["my dir/a.py:f", "b:g"]);
+        let words = loaded(&[], &[("HYPHA_STARTUP_FUNCTIONS", " a:f  b:g,c:h ")]).unwrap();
+        assert_eq!(words.config.startup.functions, ["a:f", "b:g", "c:h"]);
     }
 
     #[test]

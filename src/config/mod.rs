@@ -12,6 +12,7 @@ pub use load::{ConfigError, Loaded, Sources, load};
 pub use settings::{Arity, IGNORED_FLAGS, Kind, SETTINGS, Setting};
 
 use crate::gateway::GatewayLimits;
+use crate::processes::Limits as ProcessLimits;
 use crate::router::MailboxLimits;
 use crate::workspace::WorkspaceLimits;
 
@@ -24,6 +25,7 @@ pub struct Config {
     pub accounts: Accounts,
     pub limits: Limits,
     pub apps: Apps,
+    pub startup: Startup,
     pub log: Log,
 }
 
@@ -41,6 +43,7 @@ pub struct Server {
     pub allow_origins: Vec<String>,
     pub static_mounts: Vec<String>,
     pub disable_agent_skills: bool,
+    pub trusted_proxies: Vec<String>,
 }
 
 impl Default for Server {
@@ -56,6 +59,7 @@ impl Default for Server {
             allow_origins: vec!["*".into()],
             static_mounts: Vec::new(),
             disable_agent_skills: false,
+            trusted_proxies: vec!["127.0.0.0/8".into(), "::1".into()],
         }
     }
 }
@@ -176,6 +180,10 @@ pub struct Limits {
     pub services_per_client: usize,
     pub workspaces_per_user: usize,
     pub unload_grace: f64,
+    pub http_rate: f64,
+    pub http_burst: f64,
+    pub http_user_rate: f64,
+    pub http_user_burst: f64,
 }
 
 impl Default for Limits {
@@ -204,6 +212,10 @@ impl Default for Limits {
             services_per_client: workspace.services_per_client,
             workspaces_per_user: workspace.workspaces_per_user,
             unload_grace: workspace.unload_grace.as_secs_f64(),
+            http_rate: 100.0,
+            http_burst: 500.0,
+            http_user_rate: 1000.0,
+            http_user_burst: 5000.0,
         }
     }
 }
@@ -258,6 +270,11 @@ pub struct Apps {
     pub no_sandbox: bool,
     pub max_browser_sessions: usize,
     pub autoscaling_interval: f64,
+    pub process: bool,
+    pub max_process_sessions: usize,
+    pub process_memory_mb: u64,
+    pub process_cpu_s: u64,
+    pub process_linger: f64,
 }
 
 impl Default for Apps {
@@ -269,8 +286,36 @@ impl Default for Apps {
             no_sandbox: false,
             max_browser_sessions: 20,
             autoscaling_interval: 10.0,
+            process: true,
+            max_process_sessions: 50,
+            process_memory_mb: 0,
+            process_cpu_s: 0,
+            process_linger: 300.0,
         }
     }
+}
+
+impl Apps {
+    /// What one process of an app may use.
+    pub fn process_limits(&self) -> ProcessLimits {
+        ProcessLimits {
+            memory: self.process_memory_mb.saturating_mul(1 << 20),
+            cpu: self.process_cpu_s,
+        }
+    }
+
+    /// How long an interpreter stays after its script.
+    pub fn linger(&self) -> Duration {
+        seconds(self.process_linger)
+    }
+}
+
+/// `[startup]`
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Startup {
+    pub functions: Vec<String>,
+    pub python: String,
 }
 
 /// `[log]`
@@ -278,14 +323,25 @@ impl Default for Apps {
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     pub level: String,
-    pub json: bool,
+    pub format: LogFormat,
+    pub access: bool,
 }
 
 impl Default for Log {
     fn default() -> Self {
         Log {
             level: "info".into(),
-            json: false,
+            format: LogFormat::Text,
+            access: false,
         }
     }
+}
+
+/// What log lines look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    /// One object per line.
+    Json,
 }

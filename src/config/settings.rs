@@ -10,6 +10,9 @@ pub enum Kind {
     Bool,
     /// Comma-separated.
     List,
+    /// In a variable separated by white space or commas; a flag is given once for each, or once
+    /// for several.
+    Words,
 }
 
 /// One setting.
@@ -39,7 +42,7 @@ const fn setting(
     }
 }
 
-use Kind::{Bool, Float, Int, List, Text};
+use Kind::{Bool, Float, Int, List, Text, Words};
 
 /// See the module's text. `config/rhizome.toml` explains each of them to users.
 pub static SETTINGS: &[Setting] = &[
@@ -112,6 +115,13 @@ pub static SETTINGS: &[Setting] = &[
         &["HYPHA_DISABLE_AGENT_SKILLS"],
         Bool,
         "Leave out the documents for AI agents",
+    ),
+    setting(
+        "server.trusted_proxies",
+        Some("trusted-proxies"),
+        &["RHIZOME_TRUSTED_PROXIES"],
+        List,
+        "Proxies whose X-Forwarded-For is believed",
     ),
     setting(
         "auth.root_token",
@@ -317,6 +327,34 @@ pub static SETTINGS: &[Setting] = &[
         "Seconds an empty workspace stays",
     ),
     setting(
+        "limits.http_rate",
+        None,
+        &["HYPHA_HTTP_RATE_LIMIT"],
+        Float,
+        "HTTP requests per second and address",
+    ),
+    setting(
+        "limits.http_burst",
+        None,
+        &["HYPHA_HTTP_BURST_LIMIT"],
+        Float,
+        "HTTP requests of an address at once",
+    ),
+    setting(
+        "limits.http_user_rate",
+        None,
+        &["HYPHA_HTTP_AUTHENTICATED_RATE_LIMIT"],
+        Float,
+        "HTTP requests per second and verified user",
+    ),
+    setting(
+        "limits.http_user_burst",
+        None,
+        &["HYPHA_HTTP_AUTHENTICATED_BURST_LIMIT"],
+        Float,
+        "HTTP requests of a verified user at once",
+    ),
+    setting(
         "apps.enabled",
         Some("enable-server-apps"),
         &["HYPHA_ENABLE_SERVER_APPS"],
@@ -359,6 +397,58 @@ pub static SETTINGS: &[Setting] = &[
         "Seconds between two looks of an autoscaler",
     ),
     setting(
+        "apps.process",
+        None,
+        &["RHIZOME_PROCESS_WORKERS"],
+        Bool,
+        "Offer the built-in workers for Python apps and terminals",
+    ),
+    setting(
+        "apps.max_process_sessions",
+        None,
+        &[
+            "HYPHA_MAX_TERMINAL_SESSIONS",
+            "RHIZOME_MAX_PROCESS_SESSIONS",
+        ],
+        Int,
+        "Processes of one worker at the same time",
+    ),
+    setting(
+        "apps.process_memory_mb",
+        None,
+        &["RHIZOME_PROCESS_MEMORY_MB"],
+        Int,
+        "Address space of a process in megabytes; 0 is no limit",
+    ),
+    setting(
+        "apps.process_cpu_s",
+        None,
+        &["RHIZOME_PROCESS_CPU_S"],
+        Int,
+        "Processor time of a process in seconds; 0 is no limit",
+    ),
+    setting(
+        "apps.process_linger",
+        None,
+        &["RHIZOME_PROCESS_LINGER"],
+        Float,
+        "Seconds an interpreter waits for more code after its script",
+    ),
+    setting(
+        "startup.functions",
+        Some("startup-functions"),
+        &["HYPHA_STARTUP_FUNCTIONS"],
+        Words,
+        "Functions to run at the start: module_or_file:function",
+    ),
+    setting(
+        "startup.python",
+        None,
+        &["RHIZOME_PYTHON"],
+        Text,
+        "Python with hypha-rpc, for startup functions and apps; searched when not set",
+    ),
+    setting(
         "log.level",
         Some("log-level"),
         &["HYPHA_LOGLEVEL"],
@@ -366,11 +456,18 @@ pub static SETTINGS: &[Setting] = &[
         "error, warn, info, debug, trace, or a filter",
     ),
     setting(
-        "log.json",
-        Some("log-json"),
-        &["RHIZOME_LOG_JSON"],
+        "log.format",
+        Some("log-format"),
+        &["RHIZOME_LOG_FORMAT"],
+        Text,
+        "text, or json for one JSON object per line",
+    ),
+    setting(
+        "log.access",
+        None,
+        &["HYPHA_ACCESS_LOG"],
         Bool,
-        "One JSON object per line",
+        "Log every HTTP request",
     ),
 ];
 
@@ -379,10 +476,9 @@ pub static SETTINGS: &[Setting] = &[
 pub enum Arity {
     Switch,
     One,
-    Many,
 }
 
-use Arity::{Many, One, Switch};
+use Arity::{One, Switch};
 
 /// Flags of the reference that have no effect here, and what is used instead.
 pub static IGNORED_FLAGS: &[(&str, Arity, &str)] = &[
@@ -454,11 +550,6 @@ pub static IGNORED_FLAGS: &[(&str, Arity, &str)] = &[
     ),
     ("migrate-database", One, "the store migrates itself"),
     ("disable-ssl", Switch, "workers use the URL they are given"),
-    (
-        "startup-functions",
-        Many,
-        "startup functions are not supported yet",
-    ),
     ("triton-servers", One, "there is no proxy for Triton"),
     (
         "enable-service-search",
@@ -474,7 +565,7 @@ pub static IGNORED_FLAGS: &[(&str, Arity, &str)] = &[
     (
         "enable-terminal-worker",
         Switch,
-        "there is no terminal worker yet",
+        "the terminal worker is there unless apps.process is false",
     ),
     (
         "interactive",

@@ -18,6 +18,7 @@ use actix_web_actors::ws::{self, WebsocketContext};
 use bytes::{Bytes, BytesMut};
 use futures::Stream;
 
+use super::client_ip::client_ip;
 use super::frames::{Event, FrameStream, Link};
 use super::handshake::{
     Hello, Refusal, RefusalKind, authenticates_by_query, parse_hello, truncate, undecodable,
@@ -46,10 +47,7 @@ pub async fn upgrade(
             .body("The server is busy or stopping; try again."));
     };
     let mut response = ws::handshake(&request)?;
-    let remote = request
-        .peer_addr()
-        .map(|address| address.ip().to_string())
-        .unwrap_or_default();
+    let remote = client_ip(&request).map(|address| address.to_string());
     let link = Rc::new(Link {
         gateway: gateway.clone(),
         client: OnceCell::new(),
@@ -65,7 +63,7 @@ pub async fn upgrade(
         },
         frames: Some(FrameStream::new(payload, link.clone())),
         link,
-        remote,
+        remote: remote.unwrap_or_default(),
         socket: request.conn_data::<SocketHandle>().copied(),
     };
     // The actor reads through its own stream (see `frames`); the context gets an empty one.

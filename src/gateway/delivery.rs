@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Gateway;
-use crate::router::{Client, Outgoing, PushError, Routed};
+use crate::router::{Client, Outgoing, PushError, Routed, Router};
 
 /// Messages that did not fit into their receivers' mailboxes.
 pub type Blocked = Vec<(Arc<Client>, Outgoing)>;
@@ -37,11 +37,17 @@ pub fn answer_sender(client: &Arc<Client>, answer: Outgoing) -> Blocked {
 }
 
 /// Waits until full receivers have taken their messages, and for the throttle.
-pub async fn settle(blocked: Blocked, patience: Duration, pause: Option<Duration>) {
+pub async fn settle(
+    router: Arc<Router>,
+    blocked: Blocked,
+    patience: Duration,
+    pause: Option<Duration>,
+) {
     for (receiver, message) in blocked {
         let pushed = receiver.mailbox.push_within(message, patience).await;
         if let Err(PushError::Full(_)) = pushed {
             tracing::warn!(client = %receiver.address, "cutting a receiver that takes nothing");
+            router.notes.cut();
             receiver.cut();
         }
     }

@@ -164,7 +164,12 @@ impl FrameStream {
         let pause = self.throttle.take(Duration::from_millis(now));
         let blocked = deliver(gateway, client, frame);
         if !blocked.is_empty() || pause.is_some() {
-            self.waiting = Some(Box::pin(settle(blocked, gateway.limits.stuck_after, pause)));
+            self.waiting = Some(Box::pin(settle(
+                gateway.router.clone(),
+                blocked,
+                gateway.limits.stuck_after,
+                pause,
+            )));
         }
         None
     }

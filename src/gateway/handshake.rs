@@ -139,7 +139,9 @@ pub(super) fn parse_hello(text: &str) -> Result<Hello, Refusal> {
     fields
         .and_then(|fields| serde_json::from_value(fields.into()))
         .map_err(|error| {
-            tracing::debug!(%error, "unreadable authentication frame");
+            // The error's own text quotes the frame, and what is in it is a token.
+            let (kind, column) = (error.classify(), error.column());
+            tracing::debug!(?kind, column, "unreadable authentication frame");
             undecodable()
         })
 }

@@ -1,6 +1,7 @@
 //! The doors for clients: the WebSocket endpoint, the stream over HTTP, their handshake, and the
 //! watch over open connections.
 
+mod client_ip;
 mod connection;
 mod delivery;
 mod frames;
@@ -17,6 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures::future::BoxFuture;
 
+pub use client_ip::{ClientIp, client_ip};
 pub use connection::{ConnectionActor, upgrade};
 pub use handshake::{Hello, Refusal, RefusalKind};
 pub use limits::GatewayLimits;
@@ -49,10 +51,10 @@ pub trait Membership: Send + Sync {
     fn joined(&self, client: &Arc<Client>);
     /// The connection ended, superseded or not; balances `joined`.
     fn closed(&self, client: &Arc<Client>);
+    /// Forgets what is over; called now and then.
+    fn sweep(&self);
     /// The connection is gone; it was the current one of its address.
     fn left(&self, client: &Arc<Client>);
-    /// Forgets what has expired; called by the watchdog.
-    fn sweep(&self);
 }
 
 /// What all connections share.

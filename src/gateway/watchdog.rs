@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use actix::prelude::*;
 
-use super::Membership;
 use super::limits::GatewayLimits;
+use super::{Gateway, Membership};
 use crate::peer::Peer;
 use crate::router::{CLOSE_GOING_AWAY, Client, MailboxDepth, Outgoing, Router, Transport};
 use crate::supervision::{ExitReason, ExitSlot, SharedClock, Stop};
@@ -42,18 +42,12 @@ enum Verdict {
 }
 
 impl WatchdogActor {
-    pub fn new(
-        peer: Arc<Peer>,
-        members: Arc<dyn Membership>,
-        limits: GatewayLimits,
-        clock: SharedClock,
-        exit: ExitSlot,
-    ) -> Self {
+    pub fn new(gateway: &Gateway, clock: SharedClock, exit: ExitSlot) -> Self {
         WatchdogActor {
-            router: peer.router.clone(),
-            peer,
-            members,
-            limits,
+            router: gateway.router.clone(),
+            peer: gateway.peer.clone(),
+            members: gateway.members.clone(),
+            limits: gateway.limits.clone(),
             clock,
             exit,
             waiting: HashMap::new(),
@@ -76,11 +70,11 @@ impl WatchdogActor {
             } else {
                 None
             };
-            act(
-                &client,
-                judge(&client, since, now, &self.limits),
-                &self.limits,
-            );
+            let verdict = judge(&client, since, now, &self.limits);
+            if verdict == Verdict::CutStuck {
+                self.router.notes.cut();
+            }
+            act(&client, verdict, &self.limits);
         }
         self.waiting = waiting;
         self.router.sweep();

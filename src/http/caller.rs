@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use actix_web::HttpRequest;
 use actix_web::http::header;
+use actix_web::{HttpMessage, HttpRequest};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::HttpError;
-use crate::identity::{Level, UserInfo};
+use super::foreign::Recognised;
+use crate::admin::is_administrator;
+use crate::identity::{Level, TokenError, UserInfo};
 use crate::node::Node;
 use crate::peer::CallContext;
 use crate::workspace::PUBLIC;
@@ -34,7 +36,8 @@ pub(super) fn token(request: &HttpRequest) -> Option<String> {
     None
 }
 
-fn from_authorization(text: &str) -> String {
+/// The token in the value of an `Authorization` header, whatever its scheme.
+pub(super) fn from_authorization(text: &str) -> String {
     let (scheme, rest) = text.split_once(' ').unwrap_or(("", text));
     if scheme.eq_ignore_ascii_case("bearer") {
         return rest.trim().to_owned();
@@ -59,14 +62,27 @@ fn from_cookie(text: &str) -> Option<String> {
 /// Whom the token of a request names; without a token the shared anonymous user.
 ///
 /// # Errors
-/// A bad token is never a fall-back to anonymous.
+/// A bad token is never a fall-back to anonymous. 403 for users on the blocklist.
 fn identify(request: &HttpRequest, node: &Node) -> Result<UserInfo, HttpError> {
-    let Some(token) = token(request) else {
-        return Ok(UserInfo::http_anonymous());
+    let recognised = request.extensions().get::<Recognised>().cloned();
+    let found = match recognised {
+        Some(Recognised(found)) => Some(found),
+        None => token(request).map(|token| node.directory.tokens.parse(&token)),
     };
-    let tokens = &node.directory.tokens;
-    tokens
-        .parse(&token)
+    let user = match found {
+        Some(found) => usable(found)?,
+        None => UserInfo::http_anonymous(),
+    };
+    let blocklist = &node.directory.blocklist;
+    blocklist
+        .check_user(&user)
+        .map_err(|blocked| HttpError::Forbidden(blocked.to_string()))?;
+    Ok(user)
+}
+
+/// The user that a token names, if it may be used for calls at all.
+fn usable(found: Result<UserInfo, TokenError>) -> Result<UserInfo, HttpError> {
+    found
         .and_then(|user| user.check_general_use().map(|()| user))
         .map_err(|error| HttpError::Unauthorized(error.to_string()))
 }
@@ -163,7 +179,7 @@ fn context(user: UserInfo, workspace: &str, node: &Node) -> CallContext {
 /// 401 without a token, 403 for everybody else.
 pub fn admin(request: &HttpRequest, node: &Node) -> Result<UserInfo, HttpError> {
     let user = user(request, node)?;
-    if user.is_admin_role() && user.allows("*", Level::Admin) {
+    if is_administrator(&user) {
         return Ok(user);
     }
     if user.is_anonymous {

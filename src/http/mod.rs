@@ -4,8 +4,11 @@ mod admin;
 mod apps;
 mod assets;
 mod caller;
+mod edge;
 mod error;
+mod foreign;
 mod health;
+mod metrics;
 mod mounts;
 mod pages;
 mod proxy;
@@ -16,12 +19,15 @@ mod skills;
 use std::sync::Arc;
 
 use actix_web::dev::Server;
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App, HttpServer};
 
 pub use error::HttpError;
 
 use crate::config::Server as ServerConfig;
+use edge::Edge;
+
 use crate::gateway::{self, SocketHandle};
 use crate::node::{Node, NodeError, tidy_this_thread};
 
@@ -46,11 +52,17 @@ pub fn listen(node: Arc<Node>) -> Result<Server, NodeError> {
         address: address.clone(),
         source,
     };
+    let edge = Arc::new(Edge::new(&node.config, node.clock.clone())?);
     let http = HttpServer::new(move || {
         tidy_this_thread(node.clock.clone());
         App::new()
+            .app_data(Data::from(edge.clone()))
+            .app_data(Data::from(edge.meter()))
             .app_data(Data::from(node.clone()))
             .app_data(Data::from(node.gateway.clone()))
+            .wrap(from_fn(foreign::recognise))
+            // The last one is the outermost: what it turns away reaches nothing else.
+            .wrap(from_fn(edge::pass))
             .configure(|config| routes(config, &node.config.server))
     })
     .workers(threads)
@@ -75,6 +87,7 @@ fn routes(config: &mut ServiceConfig, server: &ServerConfig) {
     config
         .route("/ws", web::get().to(gateway::upgrade))
         .service(web::scope("/health").configure(health::routes))
+        .configure(metrics::routes)
         .service(web::scope("/assets").configure(assets::routes))
         .service(web::scope("/admin").configure(admin::routes))
         .configure(rpc::routes)

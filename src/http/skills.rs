@@ -52,7 +52,7 @@ async fn global(path: Path<String>, node: Data<Node>) -> Result<HttpResponse, Ht
     let everybody = UserInfo::http_anonymous();
     let mut catalog = Catalog::of(&node.directory, PUBLIC, &everybody).await?;
     catalog.public.clear();
-    let facts = Facts::global(node.config.server.base_url());
+    let facts = Facts::global(&node.config);
     answer(&path, &Book::new(facts, catalog, None))
 }
 
@@ -64,9 +64,8 @@ async fn of_workspace(
 ) -> Result<HttpResponse, HttpError> {
     let (workspace, path) = path.into_inner();
     let user = caller::in_workspace(&request, &node, &workspace)?.user;
-    let base_url = node.config.server.base_url();
     if user.is_anonymous && !user.allows(&workspace, Level::Read) && workspace != PUBLIC {
-        return Ok(who_are_you(&workspace, &base_url));
+        return Ok(who_are_you(&workspace, &node.config.server.base_url()));
     }
     let info = node.directory.get(&workspace).ok_or_else(|| {
         HttpError::NotFound(WorkspaceError::NotFound(workspace.clone()).to_string())
@@ -78,7 +77,7 @@ async fn of_workspace(
     {
         known = known.with_apps(&host.list_apps(&workspace, &user).await?);
     }
-    let facts = Facts::of_workspace(base_url, &workspace);
+    let facts = Facts::of_workspace(&node.config, &workspace);
     answer(&path, &Book::new(facts, catalog, Some(&known)))
 }
 

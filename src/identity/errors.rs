@@ -23,6 +23,9 @@ pub enum TokenError {
     /// Its time has not come.
     #[error("The token is not yet valid (nbf)")]
     NotYetValid,
+    /// The operator's own authentication refuses it, or does not answer.
+    #[error("{0}")]
+    Foreign(String),
     /// It is meant for another server.
     #[error("Invalid audience")]
     Audience,
@@ -140,6 +143,9 @@ pub enum IdentityError {
     /// Signing failed.
     #[error("The server failed to sign the token")]
     Signing,
+    /// The operator's own authentication made no token.
+    #[error("The token could not be made: {0}")]
+    Foreign(String),
 }
 
 impl IdentityError {
@@ -155,9 +161,10 @@ impl IdentityError {
             | IdentityError::NoToken
             | IdentityError::OtherWorkspace(_) => "fastapi.exceptions.HTTPException",
             IdentityError::Field { .. } => "TypeError",
-            IdentityError::Store(_) | IdentityError::Signing | IdentityError::TooManyRevoked => {
-                "RuntimeError"
-            }
+            IdentityError::Store(_)
+            | IdentityError::Signing
+            | IdentityError::TooManyRevoked
+            | IdentityError::Foreign(_) => "RuntimeError",
             IdentityError::Email(_)
             | IdentityError::Scope(_)
             | IdentityError::InvalidToken(_)

@@ -108,12 +108,38 @@ impl Tokens {
         workspace: &str,
         request: TokenRequest,
     ) -> Result<String, IdentityError> {
-        let expires_in = capped(request.expires_in, caller)?;
-        check_email(request.email.as_deref(), caller)?;
-        let target = request.workspace_or(workspace).to_owned();
-        let scope = child_scope(caller, &target, &request)?;
-        self.issue(&child_of(caller, request.email), &scope, expires_in)
+        let NewToken {
+            user,
+            scope,
+            expires_in,
+        } = new_token(caller, workspace, request)?;
+        self.issue(&user, &scope, expires_in)
     }
+}
+
+/// What a token is to say.
+pub(super) struct NewToken {
+    pub user: UserInfo,
+    pub scope: Scope,
+    /// Seconds.
+    pub expires_in: f64,
+}
+
+/// Decides what a child of `caller`, who acts in `workspace`, gets.
+pub(super) fn new_token(
+    caller: &UserInfo,
+    workspace: &str,
+    request: TokenRequest,
+) -> Result<NewToken, IdentityError> {
+    let expires_in = capped(request.expires_in, caller)?;
+    check_email(request.email.as_deref(), caller)?;
+    let target = request.workspace_or(workspace).to_owned();
+    let scope = child_scope(caller, &target, &request)?;
+    Ok(NewToken {
+        user: child_of(caller, request.email),
+        scope,
+        expires_in,
+    })
 }
 
 fn capped(expires_in: f64, caller: &UserInfo) -> Result<f64, IdentityError> {

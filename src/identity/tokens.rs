@@ -1,6 +1,7 @@
 use rand::RngCore;
 use serde_json::{Map, Value, json};
 
+use super::authority::Trusted;
 use super::jwt::Key;
 use super::revocations::bare;
 use super::{
@@ -58,6 +59,7 @@ pub struct Tokens {
     reconnection_lifetime: f64,
     revocations: Revocations,
     now: UnixTime,
+    pub(super) trusted: Trusted,
 }
 
 struct ClaimNames {
@@ -97,6 +99,7 @@ impl Tokens {
             reconnection_lifetime: config.reconnection_lifetime,
             revocations,
             now,
+            trusted: Trusted::default(),
         })
     }
 
@@ -284,7 +287,7 @@ impl Tokens {
 }
 
 /// A user id becomes part of a workspace name, so it must not read as anything else there.
-fn is_user_id(id: &str) -> bool {
+pub(crate) fn is_user_id(id: &str) -> bool {
     let breaks = |c: char| c.is_whitespace() || c.is_control() || "/#*:".contains(c);
     !id.is_empty() && !id.contains(breaks)
 }

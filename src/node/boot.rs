@@ -8,7 +8,8 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-use super::{Browser, Node, NodeActor, NodeError};
+use super::{Browser, Node, NodeActor, NodeError, Startup};
+use crate::admin::AdminService;
 use crate::apps::session::SessionJournal;
 use crate::apps::store::AppStore;
 use crate::apps::{Controller, Handed, Host, WorkspacesActor};
@@ -19,18 +20,28 @@ use crate::gateway::{Gateway, WatchdogActor};
 use crate::identity::{Revocations, Tokens, TokensConfig, readable_id};
 use crate::login::{Accounts, LoginService};
 use crate::peer::Peer;
+use crate::processes;
+use crate::processes::python::Python;
 use crate::queue::QueueService;
 use crate::router::Router;
+use crate::startup::{self, StartupActor, StartupEntry};
 use crate::store::{Store, StoreError};
 use crate::supervision::{
     AddrSlot, ChildSpec, ExitSlot, ExitWatch, KillHandle, OnExhausted, SharedClock, SystemClock,
     start_here,
 };
 use crate::workers::browser::{BrowserActor, BrowserService, BrowserSettings, BrowserWorker};
-use crate::workspace::{Directory, DirectoryParts, ManagerService, PUBLIC};
+use crate::workers::process::{
+    ProcessService, ProcessSettings, ProcessesActor, PythonWorker, TerminalService, TerminalWorker,
+};
+use crate::workspace::{Directory, DirectoryParts, ManagerService, PUBLIC, ROOT};
 
 /// How long Chromium may take to close.
 const BROWSER_STOP: Duration = Duration::from_secs(8);
+/// How long all startup functions may take to stop.
+const STARTUP_STOP: Duration = Duration::from_secs(5);
+/// How long the processes of sessions may take to end when those have not ended them.
+const PROCESSES_STOP: Duration = Duration::from_secs(4);
 /// How long all apps may take to stop.
 const APPS_STOP: Duration = Duration::from_secs(16);
 
@@ -42,6 +53,8 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
     let data = &config.server.data_dir;
     make_folder(data)?;
     let store = Store::open(&data.join("store"))?;
+    // The store is ours alone from here on, and so are the processes of its servers.
+    processes::sweep_orphans(&processes::owner_of(data));
     let kept = Kept::load(&store)?;
     let tokens = Arc::new(make_tokens(&config, &kept, &store, &clock)?);
     let server_id = match config.server.server_id.as_str() {
@@ -70,6 +83,8 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
     };
     directory.offer(PUBLIC, LoginService::new(directory.clone(), accounts)?)?;
     directory.offer(PUBLIC, QueueService::new(directory.clone()))?;
+    let messages = (config.limits.message_rate, config.limits.message_burst);
+    directory.offer(ROOT, AdminService::new(directory.clone(), messages))?;
     let gateway = Gateway::new(
         router,
         peer,
@@ -77,10 +92,14 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
         config.limits.gateway(),
         clock.clone(),
     );
-    let (apps, browser) = build_apps(&config, &store, &directory, &clock)?;
+    let python = Arc::new(Python::new(&config.startup.python));
+    let apps = build_apps(&config, &store, &directory, &clock, &python)?;
+    let startup = build_startup(&config, &directory, &python)?;
     Ok(Arc::new(Node {
-        apps,
-        browser,
+        apps: apps.host,
+        browser: apps.browser,
+        processes: apps.processes,
+        startup,
         config,
         clock,
         directory,
@@ -90,15 +109,47 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
     }))
 }
 
-/// The apps room with its store and workers; none when apps are switched off.
+/// Reads the list of startup functions, and what they share.
+fn build_startup(
+    config: &Config,
+    directory: &Arc<Directory>,
+    python: &Arc<Python>,
+) -> Result<Startup, NodeError> {
+    let functions = config.startup.functions.iter();
+    let entries = functions.map(|text| StartupEntry::parse(text));
+    let data = &config.server.data_dir;
+    Ok(Startup {
+        entries: entries.collect::<Result<_, _>>()?,
+        slot: AddrSlot::new(),
+        setting: Arc::new(startup::Setting {
+            directory: directory.clone(),
+            python: python.clone(),
+            server_url: config.server.local_url(),
+            folder: data.join("hosts"),
+            assets: config.server.assets(),
+            owner: processes::owner_of(data),
+        }),
+    })
+}
+
+/// The apps room and the places of its workers in the tree.
+#[derive(Default)]
+struct AppsParts {
+    host: Option<Arc<Host>>,
+    browser: Option<Browser>,
+    processes: Option<AddrSlot<ProcessesActor>>,
+}
+
+/// The apps room with its store and workers; nothing when apps are switched off.
 fn build_apps(
     config: &Config,
     store: &Store,
     directory: &Arc<Directory>,
     clock: &SharedClock,
-) -> Result<(Option<Arc<Host>>, Option<Browser>), NodeError> {
+    python: &Arc<Python>,
+) -> Result<AppsParts, NodeError> {
     if !config.apps.enabled {
-        return Ok((None, None));
+        return Ok(AppsParts::default());
     }
     let data = &config.server.data_dir;
     let blobs = Arc::new(FolderBlobs::open(&data.join("blobs"))?);
@@ -106,7 +157,7 @@ fn build_apps(
     let journal = SessionJournal::open(store, clock)?;
     let host = Host::new(
         directory.clone(),
-        apps,
+        apps.clone(),
         journal,
         Handed::open(store)?,
         clock.clone(),
@@ -115,10 +166,25 @@ fn build_apps(
     );
     directory.attach_apps(host.clone());
     directory.offer(PUBLIC, Controller::new(host.clone()))?;
-    if !config.apps.browser {
-        return Ok((Some(host), None));
-    }
+    let browser = match config.apps.browser {
+        true => Some(add_browser(config, &host)?),
+        false => None,
+    };
+    let processes = match config.apps.process {
+        true => Some(add_processes(config, &host, apps, python)?),
+        false => None,
+    };
+    Ok(AppsParts {
+        host: Some(host),
+        browser,
+        processes,
+    })
+}
+
+/// Offers the browser worker.
+fn add_browser(config: &Config, host: &Arc<Host>) -> Result<Browser, NodeError> {
     let slot = AddrSlot::new();
+    let directory = &host.directory;
     let worker = Arc::new(BrowserWorker::new(
         directory.router.server_id(),
         slot.clone(),
@@ -129,11 +195,40 @@ fn build_apps(
     let settings = BrowserSettings {
         executable: (!chromium.is_empty()).then(|| chromium.into()),
         no_sandbox: config.apps.no_sandbox.then_some(true),
-        profile_dir: data.join("browser"),
+        profile_dir: config.server.data_dir.join("browser"),
         max_sessions: config.apps.max_browser_sessions,
         ..BrowserSettings::default()
     };
-    Ok((Some(host), Some(Browser { slot, settings })))
+    Ok(Browser { slot, settings })
+}
+
+/// Offers the workers whose sessions are processes.
+fn add_processes(
+    config: &Config,
+    host: &Arc<Host>,
+    store: Arc<AppStore>,
+    python: &Arc<Python>,
+) -> Result<AddrSlot<ProcessesActor>, NodeError> {
+    let slot = AddrSlot::new();
+    let settings = Arc::new(ProcessSettings {
+        processes: slot.clone(),
+        store,
+        python: python.clone(),
+        data_dir: config.server.data_dir.clone(),
+        owner: processes::owner_of(&config.server.data_dir),
+        max_sessions: config.apps.max_process_sessions,
+        limits: config.apps.process_limits(),
+        linger: config.apps.linger(),
+    });
+    let directory = &host.directory;
+    let server_id = directory.router.server_id();
+    let python = Arc::new(PythonWorker::new(server_id, settings.clone()));
+    host.workers.add(python.clone());
+    directory.offer(PUBLIC, ProcessService::new(python))?;
+    let terminal = Arc::new(TerminalWorker::new(server_id, settings));
+    host.workers.add(terminal.clone());
+    directory.offer(PUBLIC, TerminalService::new(terminal))?;
+    Ok(slot)
 }
 
 fn make_folder(path: &Path) -> Result<(), NodeError> {
@@ -215,13 +310,7 @@ fn child_specs(node: &Arc<Node>) -> ChildSpecs {
     let gateway = node.gateway.clone();
     let clock = node.clock.clone();
     let watchdog = ChildSpec::actor("watchdog", "watchdog", &AddrSlot::new(), move |args, _| {
-        WatchdogActor::new(
-            gateway.peer.clone(),
-            gateway.members.clone(),
-            gateway.limits.clone(),
-            clock.clone(),
-            args.exit,
-        )
+        WatchdogActor::new(&gateway, clock.clone(), args.exit)
     })
     .on_exhausted(OnExhausted::KeepTrying);
     let gateway = node.gateway.clone();
@@ -240,6 +329,25 @@ fn child_specs(node: &Arc<Node>) -> ChildSpecs {
                 .shutdown(BROWSER_STOP),
         );
     }
+    if let Some(slot) = &node.processes {
+        let clock = node.clock.clone();
+        let spec = ChildSpec::observed("processes", "processes", slot, move |args, _| {
+            ProcessesActor::new(clock.clone(), args.exit)
+        });
+        specs.push(
+            spec.on_exhausted(OnExhausted::KeepTrying)
+                .shutdown(PROCESSES_STOP),
+        );
+    }
+    let (setting, clock) = (node.startup.setting.clone(), node.clock.clone());
+    let startup = ChildSpec::observed("startup", "startup", &node.startup.slot, move |args, _| {
+        StartupActor::new(setting.clone(), clock.clone(), args.exit)
+    });
+    specs.push(
+        startup
+            .on_exhausted(OnExhausted::KeepTrying)
+            .shutdown(STARTUP_STOP),
+    );
     if let Some(host) = &node.apps {
         let shared = host.clone();
         let spec = ChildSpec::observed(

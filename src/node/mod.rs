@@ -6,6 +6,7 @@ mod counts;
 mod files;
 mod memory;
 mod signals;
+mod starting;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -25,12 +26,14 @@ use crate::artifacts::BlobError;
 use crate::config::{Config, ConfigError};
 use crate::gateway::Gateway;
 use crate::http;
-use crate::identity::RootTokenError;
+use crate::identity::{RangeError, RootTokenError};
 use crate::login::PageError;
 use crate::peer::ServiceError;
+use crate::startup::{self, EntryError, StartupActor, StartupEntry};
 use crate::store::StoreError;
 use crate::supervision::{AddrSlot, SharedClock, Stop};
 use crate::workers::browser::{BrowserActor, BrowserSettings, CompileError};
+use crate::workers::process::ProcessesActor;
 use crate::workspace::Directory;
 
 /// How long the tree may take to stop.
@@ -47,6 +50,8 @@ pub enum NodeError {
     Store(#[from] StoreError),
     #[error("auth.root_token: {0}")]
     RootToken(#[from] RootTokenError),
+    #[error("server.trusted_proxies: {0}")]
+    Proxies(#[from] RangeError),
     #[error("cannot listen on {address}: {source}")]
     Listen {
         address: String,
@@ -71,6 +76,10 @@ pub enum NodeError {
     LoginPage(#[from] PageError),
     #[error("the server's own services cannot be offered: {0}")]
     Service(#[from] ServiceError),
+    #[error("startup.functions: {0}")]
+    StartupEntry(#[from] EntryError),
+    #[error("a startup function failed: {0}")]
+    Startup(String),
     #[error("the node failed: {0}")]
     Tree(String),
 }
@@ -81,6 +90,13 @@ pub(crate) struct Browser {
     settings: BrowserSettings,
 }
 
+/// The startup functions and their place in the tree.
+pub(crate) struct Startup {
+    entries: Vec<StartupEntry>,
+    slot: AddrSlot<StartupActor>,
+    setting: Arc<startup::Setting>,
+}
+
 /// What the rooms of a running node share.
 pub struct Node {
     pub config: Config,
@@ -89,6 +105,8 @@ pub struct Node {
     pub gateway: Arc<Gateway>,
     pub apps: Option<Arc<Host>>,
     browser: Option<Browser>,
+    processes: Option<AddrSlot<ProcessesActor>>,
+    startup: Startup,
     pub tree: OnceLock<Addr<NodeActor>>,
     ready: AtomicBool,
 }
@@ -111,22 +129,16 @@ pub async fn serve(config: Config) -> Result<(), NodeError> {
     let server = http::listen(node.clone())?;
     let handle = server.handle();
     let serving = actix_web::rt::spawn(server);
-    if let Some(apps) = &node.apps {
-        apps.resume();
-    }
-    node.directory.unload_leftovers();
-    node.ready.store(true, Ordering::Release);
-    tracing::info!(url = node.config.server.base_url(), "ready");
 
-    let failed = tokio::select! {
-        () = signals::asked_to_stop() => None,
-        reason = &mut tree.exit => Some(reason.to_string()),
+    let end = tokio::select! {
+        end = serve_until_stopped(&node) => end,
+        reason = &mut tree.exit => Err(NodeError::Tree(reason.to_string())),
     };
     tracing::info!("stopping");
     signals::exit_on_second();
     node.ready.store(false, Ordering::Release);
     // Sessions first: their clients are connected through the gateway.
-    if failed.is_none() {
+    if !matches!(end, Err(NodeError::Tree(_))) {
         boot::stop_tree(&mut tree, STOP_WITHIN).await;
     }
     if let Some(apps) = &node.apps
@@ -145,10 +157,26 @@ pub async fn serve(config: Config) -> Result<(), NodeError> {
         .durable()
         .await
         .map_err(|error| NodeError::Tree(error.to_string()))?;
-    match failed {
-        None => Ok(()),
-        Some(reason) => Err(NodeError::Tree(reason)),
+    end
+}
+
+/// Runs the startup functions, then serves until a signal asks for the end.
+async fn serve_until_stopped(node: &Node) -> Result<(), NodeError> {
+    let asked = signals::asked_to_stop();
+    tokio::pin!(asked);
+    tokio::select! {
+        biased;
+        () = &mut asked => return Ok(()),
+        started = starting::run_startup_functions(node) => started?,
     }
+    if let Some(apps) = &node.apps {
+        apps.resume();
+    }
+    node.directory.unload_leftovers();
+    node.ready.store(true, Ordering::Release);
+    tracing::info!(url = node.config.server.base_url(), "ready");
+    asked.await;
+    Ok(())
 }
 
 /// Orders a tree to stop; for [`boot`].

@@ -12,6 +12,7 @@ use super::census::Counted;
 use super::load::LoadMeter;
 use super::mailbox::{Mailbox, MailboxLimits, Outgoing, PushError};
 use super::open_calls::OpenCalls;
+use super::tally::Tally;
 use crate::identity::{Level, UserInfo};
 use crate::wire;
 
@@ -46,6 +47,16 @@ pub enum Transport {
     Http,
 }
 
+impl Transport {
+    /// The name that people see.
+    pub fn name(self) -> &'static str {
+        match self {
+            Transport::WebSocket => "websocket",
+            Transport::Http => "http",
+        }
+    }
+}
+
 /// What the gateway knows about a connection when it registers it.
 pub struct ClientSpec {
     pub workspace: String,
@@ -76,6 +87,7 @@ pub struct Client {
     pub load: LoadMeter,
     /// Of app sessions: the calls of other clients that wait for an answer.
     pub open_calls: Option<OpenCalls>,
+    pub tally: Tally,
     subscriptions: RwLock<HashSet<String>>,
     close: Mutex<Option<oneshot::Sender<CloseOrder>>>,
     cut: Option<Box<dyn Cut>>,
@@ -126,6 +138,7 @@ impl Client {
             mailbox: Mailbox::new(limits),
             load: LoadMeter::default(),
             open_calls: session.then(OpenCalls::default),
+            tally: Tally::default(),
             subscriptions: RwLock::default(),
             close: Mutex::new(Some(close)),
             cut: spec.cut,

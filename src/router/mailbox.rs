@@ -176,6 +176,11 @@ impl Mailbox {
         }
     }
 
+    /// Whether it takes no more messages.
+    pub fn is_closed(&self) -> bool {
+        self.queue.lock().closed
+    }
+
     /// Messages and bytes waiting, and how often the reader has emptied the queue: a watchdog
     /// tells a stuck reader by a queue that waits while the number of drains stands still.
     pub fn depth(&self) -> MailboxDepth {

@@ -10,12 +10,14 @@ mod load;
 mod mailbox;
 mod open_calls;
 mod route;
+mod tally;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
@@ -29,6 +31,7 @@ pub use hub::Hub;
 pub use load::LoadMeter;
 pub use mailbox::{Mailbox, MailboxDepth, MailboxLimits, Outgoing, PushError};
 pub use route::{Incoming, Routed, event_frame, reject_frame};
+pub use tally::{Notes, Tally, Totals};
 
 use crate::store::{StoreError, Tree};
 use crate::supervision::SharedClock;
@@ -36,6 +39,8 @@ use crate::wire::Value;
 
 /// Close code of connections that are ended by the server without the peer's fault.
 pub const CLOSE_GOING_AWAY: u16 = 1001;
+/// Close code of connections that are not wanted.
+pub const CLOSE_POLICY: u16 = 1008;
 
 /// See the module's text.
 pub struct Router {
@@ -43,6 +48,10 @@ pub struct Router {
     hubs: DashMap<Arc<str>, Arc<Hub>>,
     departed: Departed,
     living: Census,
+    /// Counts of rare happenings.
+    pub notes: Notes,
+    /// What connections that are gone had counted.
+    gone: Mutex<Totals>,
     generations: AtomicU64,
     limits: MailboxLimits,
     clock: SharedClock,
@@ -87,6 +96,8 @@ impl Router {
             hubs: DashMap::new(),
             departed: Departed::default(),
             living: Census::default(),
+            notes: Notes::default(),
+            gone: Mutex::default(),
             generations: AtomicU64::new(0),
             limits,
             clock,
@@ -159,6 +170,8 @@ impl Router {
             self.now_ms(),
             self.living.enter(),
         );
+        // A superseded connection leaves the table under the lock of those who sum up.
+        let mut gone = self.gone.lock();
         let old = match self.clients.entry(client.address.clone()) {
             Entry::Occupied(entry) if !supersede => return Err(Taken(entry.key().to_string())),
             Entry::Occupied(mut entry) => Some(entry.insert(client.clone())),
@@ -167,6 +180,11 @@ impl Router {
                 None
             }
         };
+        if let Some(old) = &old {
+            *gone += old.tally.take();
+        }
+        drop(gone);
+        self.notes.registered(client.transport);
         // Joined under the map's guard: an emptied hub is removed under the same one.
         self.hubs
             .entry(client.workspace.clone())
@@ -192,12 +210,15 @@ impl Router {
     /// Takes a connection out. True when it was the current one of its address: only then may
     /// its services and subscriptions go.
     pub fn unregister(&self, client: &Client) -> bool {
+        let mut gone = self.gone.lock();
         let current = self
             .clients
             .remove_if(&client.address, |_, entry| {
                 entry.generation == client.generation
             })
             .is_some();
+        *gone += client.tally.take();
+        drop(gone);
         client.mailbox.close();
         self.leave_hub(client);
         if current {
@@ -259,6 +280,23 @@ impl Router {
         }
     }
 
+    /// Connections ever registered.
+    pub fn established(&self) -> u64 {
+        let (websockets, streams) = self.notes.established();
+        websockets + streams
+    }
+
+    /// What all connections have sent, those that are gone included. Never goes down.
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        let gone = self.gone.lock();
+        for client in self.clients.iter() {
+            totals += client.tally.read();
+        }
+        totals += *gone;
+        totals
+    }
+
     fn subscribers(&self, workspace: &str, kind: &str) -> Vec<Arc<Client>> {
         self.hubs
             .get(workspace)
@@ -274,9 +312,11 @@ impl Router {
             return;
         }
         let message = event_frame(kind, data);
+        self.notes.event();
         for target in targets {
             if let Err(PushError::Full(_)) = target.push(message.clone()) {
                 tracing::warn!(client = %target.address, event = kind, "closing a slow receiver");
+                self.notes.cut();
                 target.close(CLOSE_GOING_AWAY, "Too slow: events are waiting");
             }
         }

@@ -87,12 +87,24 @@ impl Router {
     /// A frame whose header cannot be read is ignored, or rejected when it has a session: the
     /// connection did nothing that would justify its end (protocol 2.4).
     pub fn route(&self, from: &Arc<Client>, frame: Bytes) -> Routed {
-        let header = match Header::parse(&frame, &Limits::default()) {
+        from.tally.frame(frame.len());
+        let routed = self.route_counted(from, &frame);
+        if let Routed::Rejected(_) | Routed::Dropped(_) = routed {
+            from.tally.refused();
+        }
+        routed
+    }
+
+    fn route_counted(&self, from: &Arc<Client>, frame: &Bytes) -> Routed {
+        let header = match Header::parse(frame, &Limits::default()) {
             Ok(header) => header,
-            Err(error) => return unreadable(from, &frame, error),
+            Err(error) => return unreadable(from, frame, error),
         };
+        if header.session.is_some() {
+            from.tally.call();
+        }
         match resolve(self, from, header.to) {
-            Target::Direct(to) => self.deliver_direct(from, &header, &to, &frame),
+            Target::Direct(to) => self.deliver_direct(from, &header, &to, frame),
             Target::Local(to) => Routed::Local(Incoming {
                 caller: from.clone(),
                 to: to.to_owned(),
@@ -101,7 +113,7 @@ impl Router {
                 session: header.session.map(str::to_owned),
                 body: frame.slice(header.body_at..),
             }),
-            Target::Broadcast => self.deliver_broadcast(from, &header, &frame),
+            Target::Broadcast => self.deliver_broadcast(from, &header, frame),
             Target::Refused(reason) => reject(from, &header, header.to, reason),
         }
     }

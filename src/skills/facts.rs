@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use crate::config::Config;
 use crate::identity::{Level, UserInfo};
 use crate::workspace::{HYPHA_VERSION, PUBLIC, WorkspaceInfo};
 
@@ -17,6 +18,8 @@ pub struct Facts {
     pub joinable: bool,
     /// Whether the documents are those of the server as a whole.
     pub global: bool,
+    /// Whether people can log in with an account of this server.
+    pub accounts: bool,
     pub version: &'static str,
     /// Version of the reference's interface that clients are told.
     pub hypha_version: &'static str,
@@ -24,9 +27,10 @@ pub struct Facts {
 
 impl Facts {
     /// Those of a workspace.
-    pub fn of_workspace(base_url: String, workspace: &str) -> Self {
+    pub fn of_workspace(config: &Config, workspace: &str) -> Self {
         Facts {
-            base_url,
+            base_url: config.server.base_url(),
+            accounts: config.auth.local_accounts,
             workspace: workspace.to_owned(),
             joinable: workspace != PUBLIC,
             global: false,
@@ -36,10 +40,10 @@ impl Facts {
     }
 
     /// Those of the server as a whole.
-    pub fn global(base_url: String) -> Self {
+    pub fn global(config: &Config) -> Self {
         Facts {
             global: true,
-            ..Facts::of_workspace(base_url, PUBLIC)
+            ..Facts::of_workspace(config, PUBLIC)
         }
     }
 }

@@ -105,6 +105,7 @@ fn reason(error: tera::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
     use crate::skills::{Book, Catalog, Facts};
 
     #[test]
@@ -131,7 +132,7 @@ mod tests {
             own: Vec::new(),
             public: Vec::new(),
         };
-        let book = Book::new(Facts::global("http://x".into()), catalog, None);
+        let book = Book::new(Facts::global(&Config::default()), catalog, None);
         for file in crate::skills::index::files(&book) {
             let page = book.document(&file).unwrap();
             assert!(page.ends_with('\n') && !page.contains("\n\n\n"), "{file}");

@@ -22,6 +22,7 @@ pub use batch::Batch;
 pub use errors::StoreError;
 pub use tree::Tree;
 
+use crate::metrics::{Histogram, Reading};
 use flusher::Flusher;
 use migrations::{MIGRATIONS, Migration, migrate};
 
@@ -41,6 +42,7 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     flusher: Flusher,
+    flush_times: Arc<Histogram>,
     engine: sled::Db,
     _lock: Option<File>,
 }
@@ -72,13 +74,18 @@ impl Store {
 
     fn around(engine: sled::Db, lock: Option<File>) -> std::io::Result<Store> {
         let flushed = engine.clone();
+        let flush_times = Arc::new(Histogram::default());
+        let times = flush_times.clone();
         let flusher = Flusher::start(move || {
+            let began = Instant::now();
             flushed.flush()?;
+            times.observe(began.elapsed());
             Ok(())
         })?;
         Ok(Store {
             inner: Arc::new(Inner {
                 flusher,
+                flush_times,
                 engine,
                 _lock: lock,
             }),
@@ -96,6 +103,11 @@ impl Store {
     /// Carries out all changes of `batch` or, on an error or a crash, none.
     pub fn apply(&self, batch: Batch) -> Result<(), StoreError> {
         batch.apply()
+    }
+
+    /// How long the flushes took.
+    pub fn flush_times(&self) -> Reading {
+        self.inner.flush_times.read()
     }
 
     /// Resolves when everything written before this call is on disk.

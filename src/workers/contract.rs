@@ -40,6 +40,10 @@ pub enum Notice {
     ScriptFailed(String),
     /// The page, its process or its browser died.
     Crashed(String),
+    /// A script ran to its end.
+    Completed,
+    /// The process of a session ended by itself.
+    Exited { code: i32, cause: String },
 }
 
 /// Where a worker sends the notices of a session.

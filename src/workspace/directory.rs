@@ -14,8 +14,9 @@ use super::error::WorkspaceError;
 use super::event_log::EventLog;
 use super::info::{ANONYMOUS, PUBLIC, ROOT, WorkspaceInfo, check_name, is_system};
 use super::registry::Registry;
-use crate::identity::{Level, Tokens, UserInfo};
+use crate::identity::{Blocklist, Level, Tokens, UserInfo};
 use crate::map;
+use crate::metrics::Reading;
 use crate::peer::{CallContext, Peer, ServiceError};
 use crate::router::{CLOSE_GOING_AWAY, Router};
 use crate::store::{Store, StoreError, Tree};
@@ -89,6 +90,7 @@ pub struct Directory {
     pub router: Arc<Router>,
     pub peer: Arc<Peer>,
     pub tokens: Arc<Tokens>,
+    pub blocklist: Blocklist,
     pub registry: Registry,
     pub events: EventLog,
     pub limits: WorkspaceLimits,
@@ -135,12 +137,15 @@ impl Directory {
             let (id, info) = entry?;
             spaces.insert(id, Arc::new(RwLock::new(info)));
         }
+        let clock = parts.clock.clone();
+        let blocklist = Blocklist::open(&parts.store, Arc::new(move || clock.unix()))?;
         let events = EventLog::open(&parts.store, parts.clock.clone())?;
         let directory = Arc::new_cyclic(|own| Directory {
             registry: Registry::new(parts.limits.services_per_client),
             router: parts.router,
             peer: parts.peer,
             tokens: parts.tokens,
+            blocklist,
             events,
             limits: parts.limits,
             clock: parts.clock,
@@ -173,6 +178,19 @@ impl Directory {
     /// Whether a workspace exists.
     pub fn exists(&self, id: &str) -> bool {
         self.spaces.contains_key(id)
+    }
+
+    /// Reads from the store, to see whether it can be read.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub fn check_store(&self) -> Result<(), StoreError> {
+        self.tree.contains(ROOT).map(|_| ())
+    }
+
+    /// How long the store took to reach the disk.
+    pub fn flush_times(&self) -> Reading {
+        self.store.flush_times()
     }
 
     /// The ids of all workspaces, sorted.

@@ -9,10 +9,10 @@ use futures::future::BoxFuture;
 use super::directory::Directory;
 use super::info::PUBLIC;
 use crate::gateway::{Admission, Hello, Membership, Refusal, RefusalKind};
-use crate::identity::{Level, TokenError, UserInfo, is_client_id};
+use crate::identity::{Blocked, Level, TokenError, UserInfo, is_client_id};
 use crate::map;
 use crate::peer::CallOptions;
-use crate::router::{CLOSE_GOING_AWAY, Client, ClientSpec, Transport};
+use crate::router::{CLOSE_GOING_AWAY, CLOSE_POLICY, Client, ClientSpec, Transport};
 use crate::wire::{Map, Value};
 
 /// The version of the reference whose protocol is spoken; clients compare it.
@@ -63,8 +63,13 @@ fn unauthenticated(detail: impl std::fmt::Display) -> Refusal {
     )
 }
 
+/// The refusal of somebody on the blocklist (workspace.md 2.8).
+fn kept_out(blocked: Blocked) -> Refusal {
+    Refusal::policy(RefusalKind::Denied, blocked.to_string())
+}
+
 impl Directory {
-    fn identify(&self, hello: &Hello, client_id: &str) -> Result<Identified, Refusal> {
+    async fn identify(&self, hello: &Hello, client_id: &str) -> Result<Identified, Refusal> {
         let filled = |token: &Option<String>| token.clone().filter(|token| !token.is_empty());
         let token = filled(&hello.token);
         if let Some(reconnection) = filled(&hello.reconnection_token) {
@@ -87,7 +92,7 @@ impl Directory {
             }
         }
         match token {
-            Some(token) => self.by_token(&token, hello, client_id),
+            Some(token) => self.by_token(&token, hello, client_id).await,
             None => Ok(self.anonymous(hello)),
         }
     }
@@ -125,8 +130,14 @@ impl Directory {
         })
     }
 
-    fn by_token(&self, token: &str, hello: &Hello, client_id: &str) -> Result<Identified, Refusal> {
-        let user = self.tokens.parse(token).map_err(|error| rejected(&error))?;
+    async fn by_token(
+        &self,
+        token: &str,
+        hello: &Hello,
+        client_id: &str,
+    ) -> Result<Identified, Refusal> {
+        let user = self.tokens.recognise(token).await;
+        let user = user.map_err(|error| rejected(&error))?;
         user.check_general_use().map_err(|error| rejected(&error))?;
         user.check_client(client_id)
             .map_err(|error| rejected(&error))?;
@@ -261,7 +272,12 @@ impl Directory {
                 format_args!("Invalid client id: {client_id}"),
             ));
         }
-        let identified = self.identify(&hello, &client_id)?;
+        let address = hello.remote.parse().ok();
+        self.blocklist.check_ip(address).map_err(kept_out)?;
+        let identified = self.identify(&hello, &client_id).await?;
+        self.blocklist
+            .check_user(&identified.user)
+            .map_err(kept_out)?;
         let returning = identified.returning;
         let (user, workspace) = self.enter(identified, &client_id)?;
         let address = format!("{workspace}/{client_id}");
@@ -289,6 +305,26 @@ impl Directory {
             },
             supersede: returning,
         })
+    }
+}
+
+impl Directory {
+    fn close_if_blocked(&self, client: &Client) -> bool {
+        let address = client.remote.parse().ok();
+        let Err(blocked) = self.blocklist.check(&client.user, address) else {
+            return false;
+        };
+        client.close(CLOSE_POLICY, blocked.close_reason());
+        true
+    }
+
+    /// Closes the open connections of everybody on the blocklist; how many there were.
+    pub fn close_blocked(&self) -> usize {
+        let clients = self.router.all();
+        clients
+            .iter()
+            .filter(|client| self.close_if_blocked(client))
+            .count()
     }
 }
 
@@ -323,6 +359,8 @@ impl Membership for Directory {
 
     fn joined(&self, client: &Arc<Client>) {
         *self.connections.entry(client.user.id.clone()).or_insert(0) += 1;
+        // A block that came between admission and registration did not see this connection.
+        self.close_if_blocked(client);
         tracing::debug!(client = %client.address, transport = ?client.transport, "connected");
         // Revoking closes what is open; this one may have been on its way in just then.
         if self.tokens.is_revoked(&client.user) {
@@ -342,6 +380,13 @@ impl Membership for Directory {
         });
     }
 
+    fn sweep(&self) {
+        let swept = self.tokens.sweep().and_then(|_| self.blocklist.sweep());
+        if let Err(error) = swept {
+            tracing::error!(%error, "what is over stays in the store");
+        }
+    }
+
     fn left(&self, client: &Arc<Client>) {
         self.registry.drop_client(&client.workspace, &client.id);
         let data = map! { "id" => &*client.id, "workspace" => &*client.workspace };
@@ -352,13 +397,5 @@ impl Membership for Directory {
         }
         tracing::debug!(client = %client.address, "disconnected");
         self.unload_later(&client.workspace);
-    }
-
-    fn sweep(&self) {
-        match self.tokens.sweep() {
-            Ok(0) => {}
-            Ok(count) => tracing::debug!(count, "forgot revocations of tokens that are over"),
-            Err(error) => tracing::error!(%error, "revocations of old tokens stay in the store"),
-        }
     }
 }

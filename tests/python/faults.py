@@ -183,8 +183,9 @@ class Run:
         """What runs after an operation that would leave `happened`."""
         if outcome == YES and (happened == NO or self.epoch[app.kind] == epoch):
             app.running = happened
-        elif outcome != NO or app.running == YES:
-            app.running = LOST if outcome == LOST or happened == YES else app.running
+        elif outcome != NO or happened == YES:
+            # A start may have been done and its session lost, or not be found yet.
+            app.running = LOST
 
     async def install(self, app, overwrite=False):
         self.count += 1

@@ -10,6 +10,7 @@
 | V6 | overwriting somebody's workspace | test_v6_… |
 | V7 | creating the server's or somebody's personal workspace | test_v7_… |
 | V8 | losing ownership, or giving away one's quota, by a list of owners | test_v8_… |
+| V9 | completing a login with a token that the server did not make | test_v9_…, test_login.py |
 | V10–V13 | using an id that begins with a foreign workspace: sessions, logs, apps | test_v10_… to test_v13_… |
 | V15 | listing foreign clients; a `*` entry that hides a stronger one | test_v15_… |
 | V16 | text that acts as a query | test_v16_… |
@@ -21,6 +22,7 @@
 | S6 | learning who is connected elsewhere, or whole users from registrations | test_s6_… |
 | S7 | harming a living client by asking for its id | test_s7_… |
 | S8 | learning hidden ids from an ambiguous lookup | test_s8_… |
+| S9 | taking a foreign workspace by a local login, guessing passwords | test_accounts.py |
 | S11 | starting somebody's app without the right to use it | test_s11_… |
 | S12 | wildcards in ids | test_s12_… |
 | S13 | finding tokens in the log or in the store | test_s13_… |
@@ -241,6 +243,19 @@ async def test_v8_the_quota_is_the_creators(crashable, connect):
             break
     assert len(made) in (2, 3), made
     await taker.create_workspace({"name": fresh()})
+
+
+async def test_v9_a_login_is_completed_by_real_tokens_only(server, connect, alice, bob):
+    victim, thief = await connect(alice), await connect(bob)
+    key = (await (await victim.get_service("public/hypha-login")).start())["key"]
+    login = await thief.get_service("public/hypha-login")
+    guessed = jwt("guessed", claims(alice.id, f"ws:{alice.workspace}#a wid:{alice.workspace}"))
+    for token in (guessed, bob.token(expires_in=-1), "junk", bob.token(extra=["file:download"])):
+        assert "Invalid token provided to report_login" in await failure(login.report(key=key, token=token))
+    theirs = await victim.get_service("public/hypha-login")
+    assert await theirs.check(key=key, timeout=0) is None
+    await theirs.report(key=key, token=alice.token())
+    assert await theirs.check(key=key, timeout=0)
 
 
 # --- V10 to V16 ----------------------------------------------------------------------------

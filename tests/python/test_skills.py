@@ -300,6 +300,17 @@ async def test_they_describe_the_server_that_runs(crashable):
         assert '"server_url": "https://hypha.example.org"' in skill and server.url not in skill
 
 
+async def test_they_say_how_people_log_in(crashable):
+    for args, said in (([], "no accounts"), (["--enable-local-auth"], "email and password")):
+        server = crashable(args=args)
+        server.start()
+        async with httpx.AsyncClient(base_url=server.url) as http:
+            for file in ("SKILL.md", "GUIDE/auth.md"):
+                page = await text(http, f"/public/agent-skills/{file}")
+                assert said in page and "login({" in page, (args, file)
+        server.stop()
+
+
 # --- the programs in them ------------------------------------------------------------------
 
 def programs(page):

@@ -94,7 +94,7 @@ fn print_config_tells_where_values_come_from_and_hides_secrets() {
         text.contains("server.host = \"0.0.0.0\"  # environment HYPHA_HOST"),
         "{text}"
     );
-    assert!(text.contains("log.json = false  # default"), "{text}");
+    assert!(text.contains("log.access = false  # default"), "{text}");
     assert!(!text.contains("very-secret"), "{text}");
 }
 

@@ -145,6 +145,10 @@ impl SessionActor {
             Verdict::Ready(_) if self.worker.is_none() => {}
             // A restarted app is called as soon as it is back.
             Verdict::Ready(by) if self.life > 0 => self.ready(&by, ctx),
+            // So is one that nothing was awaited of; only an install wants to see its services.
+            Verdict::Ready(by @ ReadyBy::Detached) if !self.entry.order.trial => {
+                self.ready(&by, ctx);
+            }
             Verdict::Ready(by) => self.after(LATE_SERVICES, ctx, move |actor, ctx| {
                 actor.ready(&by, ctx);
             }),
@@ -173,6 +177,14 @@ impl SessionActor {
         self.entry.progress(Step::Started);
         self.entry.settle(Ok(record));
         self.watch_inactivity(ctx);
+        // It may have gone again before the start was done.
+        let has_client = !matches!(
+            by,
+            ReadyBy::Detached | ReadyBy::Completed | ReadyBy::PlainPage
+        );
+        if has_client && self.host.directory.router.find(&self.entry.id()).is_none() {
+            self.client_gone(ctx);
+        }
     }
 
     fn record(&self, by: &ReadyBy) -> Map {
@@ -257,6 +269,28 @@ impl SessionActor {
             .or_else(|| self.host.workers.get(&self.entry.worker()?))
     }
 
+    fn client_gone(&mut self, ctx: &mut Context<Self>) {
+        if self.entry.state() != SessionState::Running {
+            return;
+        }
+        self.advance(
+            SessionEvent::ClientLost { kept: true },
+            Some("client disconnected"),
+        );
+        let manifest = &self.entry.order.manifest;
+        if manifest.daemon() || manifest.worker_managed() {
+            return;
+        }
+        self.absences += 1;
+        let absence = self.absences;
+        self.after(CLIENT_GRACE, ctx, move |actor, ctx| {
+            let away = actor.entry.state() == SessionState::Disconnected;
+            if away && actor.absences == absence {
+                actor.end("client disconnected", ctx);
+            }
+        });
+    }
+
     fn what_runs(&self) -> (Arc<Host>, Arc<SessionEntry>, Option<Arc<dyn Worker>>) {
         (self.host.clone(), self.entry.clone(), self.current_worker())
     }
@@ -270,6 +304,7 @@ impl SessionActor {
             return;
         }
         self.advance(SessionEvent::Crashed, Some(&reason));
+        self.entry.interrupt();
         let (host, entry, worker) = self.what_runs();
         let gone = async move {
             let Some(worker) = worker else {
@@ -284,6 +319,14 @@ impl SessionActor {
             actor.entry.keep_logs(logs);
             actor.leave(ExitReason::Lost(reason), ctx);
         }));
+    }
+
+    /// A script has done its work. What it leaves, its logs at least, stays until it is stopped.
+    fn completed(&mut self, ctx: &mut Context<Self>) {
+        if self.entry.state().is_starting() {
+            return self.see(Sighting::Completed, ctx);
+        }
+        self.advance(SessionEvent::Completed, None);
     }
 
     /// Ends the session in order.
@@ -389,6 +432,8 @@ impl StreamHandler<Notice> for SessionActor {
             Notice::PageError(text) => self.see(Sighting::PageError(text), ctx),
             Notice::ScriptFailed(text) => self.see(Sighting::ScriptFailed(text), ctx),
             Notice::Crashed(reason) => self.crashed(reason, ctx),
+            Notice::Completed | Notice::Exited { code: 0, .. } => self.completed(ctx),
+            Notice::Exited { cause, .. } => self.crashed(cause, ctx),
         }
     }
 
@@ -419,25 +464,7 @@ impl Handler<ClientGone> for SessionActor {
     type Result = ();
 
     fn handle(&mut self, _: ClientGone, ctx: &mut Self::Context) {
-        if self.entry.state() != SessionState::Running {
-            return;
-        }
-        self.advance(
-            SessionEvent::ClientLost { kept: true },
-            Some("client disconnected"),
-        );
-        let manifest = &self.entry.order.manifest;
-        if manifest.daemon() || manifest.worker_managed() {
-            return;
-        }
-        self.absences += 1;
-        let absence = self.absences;
-        self.after(CLIENT_GRACE, ctx, move |actor, ctx| {
-            let away = actor.entry.state() == SessionState::Disconnected;
-            if away && actor.absences == absence {
-                actor.end("client disconnected", ctx);
-            }
-        });
+        self.client_gone(ctx);
     }
 }
 

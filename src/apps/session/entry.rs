@@ -205,6 +205,14 @@ impl SessionEntry {
         }
     }
 
+    /// A session that was started has crashed: whoever asks from now on waits for its next life.
+    pub fn interrupt(&self) {
+        let mut life = self.life.lock();
+        if matches!(life.outcome, Some(Ok(_))) {
+            life.outcome = None;
+        }
+    }
+
     /// How long ago the session came to where it stands.
     pub fn since_started(&self, now: f64) -> std::time::Duration {
         let at = self.life.lock().history.updated_at().unwrap_or(now);

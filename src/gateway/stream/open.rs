@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::body::StreamBody;
 use super::table::{Streams, Uplink};
-use crate::gateway::{Gateway, Hello, Presence, Refusal, SocketHandle};
+use crate::gateway::{Gateway, Hello, Presence, Refusal, SocketHandle, client_ip};
 use crate::router::Transport;
 
 /// Media type of a stream.
@@ -35,13 +35,10 @@ pub async fn open(
     hello: Hello,
 ) -> Result<HttpResponse, NotOpened> {
     let _place = gateway.begin_setup().ok_or(NotOpened::Busy)?;
-    let remote = request
-        .peer_addr()
-        .map(|address| address.ip().to_string())
-        .unwrap_or_default();
+    let remote = client_ip(request).map(|address| address.to_string());
     let token = hello.token.clone();
     let hello = Hello {
-        remote,
+        remote: remote.unwrap_or_default(),
         transport: Transport::Http,
         ..hello
     };

@@ -23,7 +23,7 @@ use crate::store::Store;
 use crate::store::testing::TempDir;
 use crate::supervision::ManualClock;
 use crate::wire::{Limits, Map, Value, decode_prefix, encode};
-use crate::workspace::{Directory, DirectoryParts, WorkspaceLimits};
+use crate::workspace::{Directory, DirectoryParts, PUBLIC, WorkspaceLimits};
 
 struct World {
     gateway: Arc<Gateway>,
@@ -61,9 +61,9 @@ fn world(mailbox: MailboxLimits) -> World {
 impl World {
     fn open(&self, client_id: &str) -> StreamBody {
         let mut user = UserInfo::anonymous(format!("user-{client_id}"));
-        user.scope = Scope::within("ws", Level::ReadWrite);
+        user.scope = Scope::within(PUBLIC, Level::ReadWrite);
         let spec = ClientSpec {
-            workspace: "ws".into(),
+            workspace: PUBLIC.into(),
             client_id: client_id.into(),
             user: Arc::new(user),
             transport: Transport::Http,
@@ -87,7 +87,7 @@ impl World {
     fn uplink(&self, client_id: &str) -> Arc<Uplink> {
         self.gateway
             .streams
-            .find(&format!("ws/{client_id}"))
+            .find(&format!("{PUBLIC}/{client_id}"))
             .unwrap()
     }
 
@@ -165,8 +165,8 @@ async fn a_dropped_body_takes_the_client_out() {
     let body = world.open("receiver");
     let uplink = world.uplink("receiver");
     drop(body);
-    assert!(world.gateway.router.find("ws/receiver").is_none());
-    assert!(world.gateway.streams.find("ws/receiver").is_none());
+    assert!(world.gateway.router.find("public/receiver").is_none());
+    assert!(world.gateway.streams.find("public/receiver").is_none());
     let late = world.post(&uplink, note(1)).await;
     assert!(matches!(late, Err(UploadError::NoStream(_))));
 }

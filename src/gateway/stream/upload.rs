@@ -111,7 +111,8 @@ pub async fn receive(
             deliver(gateway, client, message)
         }
     };
-    settle(blocked, gateway.limits.stuck_after, pause).await;
+    let patience = gateway.limits.stuck_after;
+    settle(gateway.router.clone(), blocked, patience, pause).await;
     drop((throttle, room));
     Ok(())
 }

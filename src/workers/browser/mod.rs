@@ -8,7 +8,6 @@ pub mod actor;
 pub mod compile;
 pub mod engine;
 pub mod error;
-pub mod log_ring;
 pub mod page;
 pub mod service;
 pub mod settings;
@@ -27,11 +26,11 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
+pub use super::log_ring::{self, LogEntry, LogKind, LogLine, LogPage, LogRing};
 pub use actor::{BrowserActor, OpenPage, PageActor};
 pub use compile::{AppFile, Compiler, SUPPORTED_TYPES, TEMPLATE_MARK};
 pub use engine::{Engine, ProcessInfo};
 pub use error::{BrowserError, CompileError};
-pub use log_ring::{LogEntry, LogKind, LogLine, LogPage, LogRing};
 pub use page::{ImageFormat, Page, PageRequest};
 pub use service::BrowserService;
 pub use settings::BrowserSettings;

@@ -14,7 +14,7 @@ impl From<IdentityError> for ServiceError {
 }
 
 impl ManagerService {
-    pub(super) fn generate_token(
+    pub(super) async fn generate_token(
         &self,
         args: &Arguments,
         context: &CallContext,
@@ -30,11 +30,12 @@ impl ManagerService {
         let token = self
             .directory
             .tokens
-            .generate(&caller, &context.ws, request)?;
+            .generate_for(&caller, &context.ws, request)
+            .await?;
         Ok(token.into())
     }
 
-    pub(super) fn parse_token(
+    pub(super) async fn parse_token(
         &self,
         args: &Arguments,
         context: &CallContext,
@@ -44,7 +45,8 @@ impl ManagerService {
         let user = self
             .directory
             .tokens
-            .inspect(args.str("token")?, &context.ws)?;
+            .look_into(args.str("token")?, &context.ws)
+            .await?;
         Ok(user.to_value().into())
     }
 

@@ -9,13 +9,18 @@ const MAX_TEXT: usize = 4 << 20;
 /// Longest text of one line, in bytes; the rest is cut off.
 const MAX_LINE: usize = 64 << 10;
 
-/// Which of the two logs a line belongs to.
+/// Which log a line belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogKind {
     /// Written by the page or its workers, or said by the browser about them.
     Console,
     /// An uncaught error.
     Error,
+    /// Written by a process.
+    Stdout,
+    Stderr,
+    /// Said by the worker about a process.
+    Info,
 }
 
 impl LogKind {
@@ -24,6 +29,9 @@ impl LogKind {
         match self {
             Self::Console => "console",
             Self::Error => "error",
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+            Self::Info => "info",
         }
     }
 }
@@ -57,7 +65,7 @@ impl LogEntry {
     pub fn content(&self) -> String {
         match self.line.kind {
             LogKind::Console => format!("[{}] {}", self.line.level, self.line.text),
-            LogKind::Error => self.line.text.clone(),
+            _ => self.line.text.clone(),
         }
     }
 }
