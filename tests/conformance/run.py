@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Runs the reference's own black-box tests against $HYPHA_BIN; unset: against the reference itself.
-See README.md.  Everything it writes goes to --out and to a work folder in the cache."""
+See docs/conformance.md.  Everything it writes goes to --out and to a work folder in the cache."""
 import argparse, collections, json, os, re, shlex, shutil, signal, socket, subprocess, sys, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
