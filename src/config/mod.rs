@@ -1,5 +1,6 @@
 //! The configuration, typed, with all defaults in sight.
 
+mod ignored;
 mod load;
 mod settings;
 
@@ -8,8 +9,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use ignored::{Arity, IGNORED_FLAGS};
 pub use load::{ConfigError, Loaded, Sources, load};
-pub use settings::{Arity, IGNORED_FLAGS, Kind, SETTINGS, Setting};
+pub use settings::{Kind, SETTINGS, Setting};
 
 use crate::gateway::GatewayLimits;
 use crate::processes::Limits as ProcessLimits;

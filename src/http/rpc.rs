@@ -15,7 +15,7 @@ use crate::gateway::stream::{self, NotOpened, Uplink, UploadError};
 use crate::gateway::{Gateway, Hello, RefusalKind};
 use crate::identity::Level;
 use crate::node::Node;
-use crate::peer::{CallContext, CallOptions, Reply, Service};
+use crate::peer::{self, CallContext, CallOptions, Service, method_of};
 use crate::wire::{self, Limits, Map, Value};
 use crate::workspace::{LookupOptions, PUBLIC};
 
@@ -275,15 +275,7 @@ async fn own(
     call: StatelessCall,
     context: CallContext,
 ) -> Result<Value, HttpError> {
-    let methods: &'static [_] = service.spec().methods;
-    let method = methods
-        .iter()
-        .find(|method| method.name == call.method)
+    let method = method_of(&*service, &call.method)
         .ok_or_else(|| HttpError::NotFound(format!("Method '{}' not found", call.method)))?;
-    let bound = method.bind(call.args, call.kwargs)?;
-    match service.call(method, bound, context).await? {
-        Reply::Value(value) => Ok(value),
-        Reply::Packed(bytes) => wire::decode(&bytes, &Limits::default())
-            .map_err(|error| HttpError::Application(error.to_string())),
-    }
+    Ok(peer::invoke(service, method, call.args, call.kwargs, context).await?)
 }

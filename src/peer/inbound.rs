@@ -7,9 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::FutureExt;
 
+use super::Peer;
 use super::error::ServiceError;
-use super::service::{CallContext, Reply, Service};
-use super::{MethodSpec, Peer};
+use super::service::{CallContext, Reply, method_of};
 use crate::router::{Client, Incoming, MAX_RUNNING_CALLS, PushError, reject_frame};
 use crate::supervision::panic_text;
 use crate::wire::{self, CallBody, Limits, Map, PromiseSpec, RemoteFunction, Value};
@@ -72,7 +72,7 @@ impl Peer {
         let workspace = incoming.to.split_once('/').map_or("*", |(ws, _)| ws);
         let (service_id, name) = path.split_once('.').unwrap_or((path, ""));
         let found = self.offered(workspace, service_id).and_then(|service| {
-            let method = find_method(&*service, name)?;
+            let method = method_of(&*service, name)?;
             Some((service, method))
         });
         let Some((service, method)) = found else {
@@ -241,12 +241,6 @@ fn own_method(caller: &Client, mut function: RemoteFunction) -> Result<String, S
             function.target, caller.address
         ))
     }
-}
-
-fn find_method(service: &dyn Service, name: &str) -> Option<&'static MethodSpec> {
-    // The table is static; the borrow of the service is not.
-    let methods: &'static [MethodSpec] = service.spec().methods;
-    methods.iter().find(|method| method.name == name)
 }
 
 fn context_of(incoming: &Incoming) -> CallContext {

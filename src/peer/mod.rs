@@ -23,7 +23,7 @@ pub use generator::Items;
 pub use outbound::{CallOptions, OutgoingCall, SessionGuard};
 pub use pending::{Answer, AnsweringCallback, Callback};
 pub use schema::{Arguments, MethodSpec};
-pub use service::{CallContext, MethodFuture, Reply, Service, ServiceSpec};
+pub use service::{CallContext, MethodFuture, Reply, Service, ServiceSpec, invoke, method_of};
 
 use crate::identity::UserInfo;
 use crate::map;

@@ -10,7 +10,7 @@ use super::schema::{Arguments, MethodSpec};
 use crate::identity::UserInfo;
 use crate::map;
 use crate::router::Client;
-use crate::wire::{Map, Value};
+use crate::wire::{self, Limits, Map, Value};
 
 /// Who calls, from where, and in whose name; written by the server, never by the caller.
 #[derive(Clone)]
@@ -47,6 +47,20 @@ pub enum Reply {
     Packed(Bytes),
 }
 
+impl Reply {
+    /// The value itself, for callers that do not splice bytes.
+    ///
+    /// # Errors
+    /// The bytes are not one value within the limits.
+    pub fn into_value(self) -> Result<Value, ServiceError> {
+        match self {
+            Reply::Value(value) => Ok(value),
+            Reply::Packed(bytes) => wire::decode(&bytes, &Limits::default())
+                .map_err(|error| ServiceError::runtime(error.to_string())),
+        }
+    }
+}
+
 impl<T: Into<Value>> From<T> for Reply {
     fn from(value: T) -> Self {
         Reply::Value(value.into())
@@ -80,4 +94,26 @@ pub trait Service: Send + Sync {
         arguments: Arguments,
         context: CallContext,
     ) -> MethodFuture;
+}
+
+/// The method of that name in a service's table.
+pub fn method_of(service: &dyn Service, name: &str) -> Option<&'static MethodSpec> {
+    // The table is static; the borrow of the service is not.
+    let methods: &'static [MethodSpec] = service.spec().methods;
+    methods.iter().find(|method| method.name == name)
+}
+
+/// Binds the arguments, runs the method, and waits for its value.
+///
+/// # Errors
+/// Wrong arguments, or what the method fails with.
+pub async fn invoke(
+    service: Arc<dyn Service>,
+    method: &'static MethodSpec,
+    args: Vec<Value>,
+    kwargs: Map,
+    context: CallContext,
+) -> Result<Value, ServiceError> {
+    let bound = method.bind(args, kwargs)?;
+    service.call(method, bound, context).await?.into_value()
 }

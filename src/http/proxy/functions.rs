@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use super::{TextError, Visit, body, scope, text};
 use crate::http::HttpError;
-use crate::peer::{MethodSpec, Reply, Service, ServiceError};
-use crate::wire::{self, Limits, Map, Value};
+use crate::peer::{Service, invoke, method_of};
+use crate::wire::{Map, Value};
 
 /// What answers a request.
 struct Chosen {
@@ -69,11 +69,6 @@ pub async fn serve(
     })
 }
 
-fn method_of(service: &dyn Service, name: &str) -> Option<&'static MethodSpec> {
-    let methods: &'static [MethodSpec] = service.spec().methods;
-    methods.iter().find(|method| method.name == name)
-}
-
 fn is_preflight(request: &HttpRequest) -> bool {
     request.method() == Method::OPTIONS
         && request
@@ -116,15 +111,10 @@ async fn call_own(
     visit: &Visit,
 ) -> Result<Value, String> {
     let method = method_of(&*service, function).ok_or_else(|| format!("KeyError: '{function}'"))?;
-    let work = async {
-        let bound = method.bind(vec![event.into()], Map::new())?;
-        match service.call(method, bound, visit.context.clone()).await? {
-            Reply::Value(value) => Ok(value),
-            Reply::Packed(bytes) => wire::decode(&bytes, &Limits::default())
-                .map_err(|error| ServiceError::runtime(error.to_string())),
-        }
-    };
-    work.await.map_err(|error| error.to_string())
+    let args = vec![event.into()];
+    invoke(service, method, args, Map::new(), visit.context.clone())
+        .await
+        .map_err(|error| error.to_string())
 }
 
 async fn call_remote(function: &str, event: Map, visit: &Visit) -> Result<Value, String> {

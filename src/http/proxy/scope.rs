@@ -5,6 +5,7 @@ use actix_web::http::Version;
 use bytes::Bytes;
 
 use super::Visit;
+use crate::gateway::client_ip;
 use crate::map;
 use crate::wire::{Map, Value};
 
@@ -46,9 +47,9 @@ pub fn event(request: &HttpRequest, visit: &Visit) -> Map {
 
 fn common(request: &HttpRequest, visit: &Visit) -> Map {
     let info = request.connection_info();
-    let peer = request
-        .peer_addr()
-        .map(|address| endpoint(&address.ip().to_string(), address.port()));
+    // Behind a proxy the port is the proxy's, and so unknown.
+    let port = request.peer_addr().map_or(0, |address| address.port());
+    let peer = client_ip(request).map(|address| endpoint(&address.to_string(), port));
     let local = visit.node.config.server.port;
     map! {
         "type" => "http",

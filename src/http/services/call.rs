@@ -13,8 +13,8 @@ use super::reply::{self, Generator};
 use super::{MANAGER_NAMES, displayed, mode_of};
 use crate::gateway::SocketHandle;
 use crate::node::Node;
-use crate::peer::{CallContext, CallError, CallOptions, MethodSpec, Reply, Service, ServiceError};
-use crate::wire::{self, Limits, Map, Value};
+use crate::peer::{CallContext, CallError, CallOptions, Service, invoke, method_of};
+use crate::wire::{Map, Value};
 use crate::workspace::{LookupOptions, ServiceRecord};
 
 /// Longest body of a call, in bytes.
@@ -101,8 +101,7 @@ async fn own(
     context: CallContext,
     format: Format,
 ) -> Result<HttpResponse, HttpError> {
-    let methods: &'static [MethodSpec] = service.spec().methods;
-    let Some(method) = methods.iter().find(|method| method.name == key) else {
+    let Some(method) = method_of(&*service, key) else {
         let described = Value::Map(node.directory.peer.describe(workspace, &*service));
         let steps: Vec<&str> = key.split('.').collect();
         let value = find(&described, &steps).ok_or_else(|| not_found(key))?;
@@ -110,12 +109,7 @@ async fn own(
     };
     let schema = method.schema();
     let CallArguments { args, kwargs } = arguments(schema.as_map())?;
-    let bound = method.bind(args, kwargs)?;
-    let value = match service.call(method, bound, context).await? {
-        Reply::Value(value) => value,
-        Reply::Packed(bytes) => wire::decode(&bytes, &Limits::default())
-            .map_err(|error| ServiceError::runtime(error.to_string()))?,
-    };
+    let value = invoke(service, method, args, kwargs, context).await?;
     Ok(reply::whole(value, format))
 }
 

@@ -13,8 +13,8 @@ use super::{HttpError, caller};
 use crate::identity::Level;
 use crate::map;
 use crate::node::Node;
-use crate::peer::{CallContext, Reply, ServiceError};
-use crate::wire::{self, Limits, Map, Value};
+use crate::peer::{CallContext, ServiceError, invoke, method_of};
+use crate::wire::{Map, Value};
 
 /// Service ids that mean the workspace manager.
 const MANAGER_NAMES: [&str; 2] = ["ws", "~"];
@@ -45,17 +45,8 @@ async fn manager(
         .peer
         .offered("*", "default")
         .ok_or_else(missing)?;
-    let methods: &'static [_] = service.spec().methods;
-    let method = methods
-        .iter()
-        .find(|method| method.name == name)
-        .ok_or_else(missing)?;
-    let arguments = method.bind(Vec::new(), kwargs)?;
-    match service.call(method, arguments, context).await? {
-        Reply::Value(value) => Ok(value),
-        Reply::Packed(bytes) => wire::decode(&bytes, &Limits::default())
-            .map_err(|error| ServiceError::runtime(error.to_string())),
-    }
+    let method = method_of(&*service, name).ok_or_else(missing)?;
+    invoke(service, method, Vec::new(), kwargs, context).await
 }
 
 /// The `_mode` of a request: how one of several matching services is chosen.
