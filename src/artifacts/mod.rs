@@ -5,10 +5,13 @@ mod errors;
 mod keeper;
 pub mod objects;
 pub mod permissions;
+pub mod service;
 pub mod storage;
+pub mod store;
 pub mod transfer;
 
 pub use blobs::{BlobError, BlobId, BlobStore, FolderBlobs, S3Blobs, S3Settings};
 pub use keeper::KeeperActor;
 pub use objects::Objects;
+pub use store::ArtifactStore;
 pub use transfer::Transfer;

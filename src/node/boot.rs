@@ -13,6 +13,10 @@ use crate::admin::AdminService;
 use crate::apps::session::SessionJournal;
 use crate::apps::store::AppStore;
 use crate::apps::{Controller, Handed, Host, WorkspacesActor};
+use parking_lot::Mutex;
+
+use crate::artifacts::ArtifactStore;
+use crate::artifacts::service::ArtifactService;
 use crate::artifacts::storage::StorageService;
 use crate::artifacts::transfer::TransferSettings;
 use crate::artifacts::{
@@ -100,7 +104,12 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
     let blobs = open_blobs(&config)?;
     let objects = Objects::open(store.clone(), blobs.clone(), clock.clone())?;
     let transfer = build_transfer(&config, objects, kept.url_secret, &directory)?;
-    let apps = build_apps(&config, &store, blobs, &directory, &python)?;
+    let writing = Arc::new(Mutex::new(()));
+    let apps = build_apps(&config, &store, blobs, &directory, &python, writing.clone())?;
+    let artifacts = ArtifactStore::open(store.clone(), transfer.objects.clone(), writing)?;
+    transfer.attach(Arc::new(artifacts.clone()));
+    let manager = ArtifactService::new(directory.clone(), artifacts, transfer.clone());
+    directory.offer(PUBLIC, manager)?;
     let startup = build_startup(&config, &directory, &python)?;
     Ok(Arc::new(Node {
         apps: apps.host,
@@ -224,12 +233,13 @@ fn build_apps(
     blobs: Arc<dyn BlobStore>,
     directory: &Arc<Directory>,
     python: &Arc<Python>,
+    writing: Arc<Mutex<()>>,
 ) -> Result<AppsParts, NodeError> {
     if !config.apps.enabled {
         return Ok(AppsParts::default());
     }
     let clock = &directory.clock;
-    let apps = Arc::new(AppStore::open(store.clone(), blobs, clock.clone())?);
+    let apps = Arc::new(AppStore::open(store.clone(), blobs, clock.clone(), writing)?);
     let journal = SessionJournal::open(store, clock)?;
     let host = Host::new(
         directory.clone(),

@@ -54,11 +54,12 @@ struct Inner {
     /// Keys of the apps that are switched off; what `ops` says, for questions that cannot wait.
     disabled: DashSet<String>,
     /// Held while a record is read, changed and written.
-    writing: Mutex<()>,
+    writing: Arc<Mutex<()>>,
 }
 
 impl AppStore {
-    /// Opens the trees and forgets installs that a crash interrupted.
+    /// Opens the trees and forgets installs that a crash interrupted. The lock is shared with who
+    /// else writes records.
     ///
     /// # Errors
     /// The store cannot be read or written.
@@ -66,6 +67,7 @@ impl AppStore {
         store: Store,
         blobs: Arc<dyn BlobStore>,
         clock: SharedClock,
+        writing: Arc<Mutex<()>>,
     ) -> Result<Self, AppStoreError> {
         let ops: Tree<Ops> = store.tree("apps_ops")?;
         let disabled = DashSet::new();
@@ -82,7 +84,7 @@ impl AppStore {
                 files: store.tree("files")?,
                 ops,
                 disabled,
-                writing: Mutex::new(()),
+                writing,
                 store,
                 blobs,
                 clock,

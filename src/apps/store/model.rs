@@ -7,18 +7,12 @@ use crate::apps::files::AppFile;
 use crate::apps::manifest::Manifest;
 use crate::artifacts::BlobId;
 pub(super) use crate::artifacts::objects::{Object, dir_key, file_key};
+pub(super) use crate::artifacts::store::{Artifact, Draft, Version, key};
 
 /// Committed versions that are kept; older ones go with the next commit.
 pub(super) const KEPT_VERSIONS: usize = 20;
 /// Longest label in bytes.
 const MAX_LABEL: usize = 128;
-/// Separates the parts of a key; no name holds it.
-const SEPARATOR: char = '\u{1}';
-
-/// Key of an app.
-pub(super) fn key(workspace: &str, app: &str) -> String {
-    format!("{workspace}{SEPARATOR}{app}")
-}
 
 /// Which version is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,70 +100,6 @@ pub struct VersionInfo {
     pub current: bool,
     /// Why the server took it out of use.
     pub failed: Option<String>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Version {
-    pub version: String,
-    #[serde(default)]
-    pub comment: Option<String>,
-    /// Seconds since 1970.
-    pub created_at: i64,
-    /// Stable number of the version's files; positions in the list shift, this does not.
-    pub dir: u32,
-    /// Why the server went back to an older version.
-    #[serde(default)]
-    pub failed: Option<String>,
-    /// A session of it ran for long enough to trust it.
-    #[serde(default)]
-    pub proven: bool,
-}
-
-/// Content of a slot: a manifest and a directory with all files.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Draft {
-    pub manifest: Fields,
-    pub dir: u32,
-}
-
-/// One artifact: an app, or the collection that holds apps.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Artifact {
-    /// UUIDv7.
-    pub id: String,
-    pub workspace: String,
-    pub alias: String,
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// UUID of the collection it belongs to.
-    #[serde(default)]
-    pub parent_id: Option<String>,
-    /// Of the current version; null before the first commit.
-    pub manifest: Option<Fields>,
-    #[serde(default)]
-    pub staging: Option<Draft>,
-    #[serde(default)]
-    pub pending: Option<Draft>,
-    /// Oldest first.
-    pub versions: Vec<Version>,
-    /// Directory of the version that is started when none is named.
-    #[serde(default)]
-    pub current: Option<u32>,
-    pub next_dir: u32,
-    /// Versions committed so far; labels count these.
-    #[serde(default)]
-    pub commits: u32,
-    #[serde(default)]
-    pub config: Fields,
-    #[serde(default)]
-    pub download_count: f64,
-    #[serde(default)]
-    pub view_count: f64,
-    #[serde(default)]
-    pub file_count: u64,
-    pub created_at: i64,
-    pub last_modified: i64,
-    pub created_by: String,
 }
 
 /// Operational switches, apart from the versioned manifest.

@@ -48,6 +48,7 @@ impl Inner {
             next_dir: 0,
             commits: 0,
             config: object(json!({ "permissions": { created_by: "*" } })),
+            secrets: Fields::new(),
             download_count: 0.0,
             view_count: 0.0,
             file_count: 0,
@@ -133,10 +134,7 @@ impl Inner {
         for file in &files {
             self.put_entry(&mut batch, &artifact.id, dir, file)?;
         }
-        *artifact.slot(request.slot) = Some(Draft {
-            manifest: request.manifest,
-            dir,
-        });
+        *artifact.slot(request.slot) = Some(Draft::of(request.manifest, dir));
         batch.put(&self.artifacts, &at, &artifact)?;
         Ok(self.store.apply(batch)?)
     }
@@ -184,7 +182,7 @@ impl Inner {
                 batch.remove(&self.files, &file_key(&artifact.id, dir, &path));
             }
         }
-        artifact.staging = Some(Draft { manifest, dir });
+        artifact.staging = Some(Draft::of(manifest, dir));
         batch.put(&self.artifacts, at, &artifact)?;
         Ok(self.store.apply(batch)?)
     }

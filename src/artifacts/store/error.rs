@@ -1,0 +1,51 @@
+//! Failures of artifacts, with the texts clients match on.
+
+use thiserror::Error;
+
+use crate::artifacts::objects::ObjectError;
+use crate::peer::{ErrorClass, ServiceError};
+use crate::store::StoreError;
+
+/// See the variants.
+#[derive(Debug, Error)]
+pub enum ArtifactError {
+    #[error("Artifact with ID '{0}' does not exist.")]
+    NotFound(String),
+    #[error("Artifact with alias '{0}' already exists, use overwrite=True to replace it.")]
+    Exists(String),
+    #[error("File '{0}' does not exist in the artifact.")]
+    NoFile(String),
+    #[error("Artifact must be in staging mode.")]
+    NotStaged,
+    #[error("User does not have permission '{operation}' on the {on}.")]
+    Denied {
+        operation: &'static str,
+        on: &'static str,
+    },
+    /// What was asked for cannot be.
+    #[error("{0}")]
+    Invalid(String),
+    #[error(transparent)]
+    Files(#[from] ObjectError),
+}
+
+impl From<StoreError> for ArtifactError {
+    fn from(error: StoreError) -> Self {
+        ArtifactError::Files(error.into())
+    }
+}
+
+impl From<ArtifactError> for ServiceError {
+    fn from(error: ArtifactError) -> Self {
+        let text = error.to_string();
+        match error {
+            ArtifactError::NotFound(_) => ServiceError::key(text),
+            ArtifactError::Exists(_) => ServiceError::new(ErrorClass::FileExists, text),
+            ArtifactError::NoFile(_) => ServiceError::new(ErrorClass::FileNotFound, text),
+            ArtifactError::NotStaged => ServiceError::assertion(text),
+            ArtifactError::Denied { .. } => ServiceError::permission(text),
+            ArtifactError::Invalid(_) => ServiceError::value(text),
+            ArtifactError::Files(error) => error.into(),
+        }
+    }
+}

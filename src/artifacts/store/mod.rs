@@ -1,0 +1,219 @@
+//! Artifacts: records, versions, what waits to be committed, and who may do what.
+//!
+//! Each version has a directory of files whose number never changes. A stage has a directory of its
+//! own: empty for a new version, a copy of the names (no bytes) when the last version is edited. A
+//! commit makes it the version's directory in one batch, so readers see the old version or the new
+//! one, and a crash in between leaves the stage as it was.
+
+mod access;
+mod changes;
+mod error;
+mod files;
+mod landing;
+mod record;
+mod versions;
+mod view;
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+
+pub use access::{check, check_parent, granted};
+pub use changes::{Creation, Edit};
+pub use error::ArtifactError;
+pub use files::{Place, Wish};
+pub use record::{Artifact, Draft, StagedFile, Version, key};
+pub use view::Sight;
+
+use crate::identity::UserInfo;
+use crate::store::{Store, StoreError, Tree};
+
+use super::objects::{Objects, Pin};
+
+pub(crate) type Fields = serde_json::Map<String, serde_json::Value>;
+
+/// See the module's text. Cheap to clone.
+#[derive(Clone)]
+pub struct ArtifactStore {
+    inner: Arc<Inner>,
+}
+
+/// What the work on the trees needs.
+pub struct Inner {
+    store: Store,
+    pub(super) objects: Objects,
+    records: Tree<Artifact>,
+    /// Manifests of committed versions.
+    manifests: Tree<Fields>,
+    /// Keys of records by UUID, as far as they were asked for.
+    known: DashMap<String, String>,
+    /// Held while a record is read, changed and written.
+    writing: Arc<Mutex<()>>,
+}
+
+impl ArtifactStore {
+    /// Opens the trees. The lock is shared with who else writes records.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn open(
+        store: Store,
+        objects: Objects,
+        writing: Arc<Mutex<()>>,
+    ) -> Result<Self, StoreError> {
+        Ok(ArtifactStore {
+            inner: Arc::new(Inner {
+                records: store.tree("artifacts")?,
+                manifests: store.tree("artifact_versions")?,
+                known: DashMap::new(),
+                objects,
+                writing,
+                store,
+            }),
+        })
+    }
+
+    /// The files.
+    pub fn objects(&self) -> &Objects {
+        &self.inner.objects
+    }
+
+    /// Runs work that reads away from the caller's thread.
+    ///
+    /// # Errors
+    /// Those of the work.
+    pub async fn read<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<R, ArtifactError> + Send + 'static,
+    ) -> Result<R, ArtifactError> {
+        let inner = self.inner.clone();
+        let done = tokio::task::spawn_blocking(move || work(&inner)).await;
+        done.map_err(|error| super::objects::ObjectError::Interrupted(error.to_string()))?
+    }
+
+    /// Runs work that changes records; nobody else changes them meanwhile, and what it wrote is
+    /// durable when it returns.
+    ///
+    /// # Errors
+    /// Those of the work.
+    pub async fn change<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner, &Pin) -> Result<R, ArtifactError> + Send + 'static,
+    ) -> Result<R, ArtifactError> {
+        let pin = self.inner.objects.pin().await;
+        let result = self
+            .read(move |inner| {
+                let _writing = inner.writing.lock();
+                work(inner, &pin)
+            })
+            .await?;
+        self.inner.objects.durable().await?;
+        Ok(result)
+    }
+}
+
+impl Artifact {
+    /// `workspace/alias`.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.workspace, self.alias)
+    }
+}
+
+impl Inner {
+    fn now(&self) -> i64 {
+        self.objects.now() as i64
+    }
+
+    /// The artifact that a UUID, `workspace/alias`, or an alias in a workspace names.
+    ///
+    /// # Errors
+    /// There is none, or the store failed.
+    pub fn find(&self, workspace: &str, id: &str) -> Result<Artifact, ArtifactError> {
+        if let Ok(uuid) = uuid::Uuid::try_parse(id) {
+            if let Some(found) = self.by_uuid(&uuid.to_string())? {
+                return Ok(found);
+            }
+        }
+        let (workspace, alias) = id.split_once('/').unwrap_or((workspace, id));
+        let found = self.records.get(&key(workspace, alias))?;
+        found
+            .filter(Artifact::is_visible)
+            .ok_or_else(|| ArtifactError::NotFound(id.to_owned()))
+    }
+
+    /// The artifact of a UUID.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn by_uuid(&self, id: &str) -> Result<Option<Artifact>, ArtifactError> {
+        if let Some(at) = self.known.get(id).map(|at| at.clone()) {
+            if let Some(found) = self.records.get(&at)?.filter(|found| found.id == id) {
+                return Ok(Some(found));
+            }
+        }
+        for entry in self.records.iter() {
+            let (at, found) = entry?;
+            if found.id == id {
+                self.known.insert(id.to_owned(), at);
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The collection that an artifact is in; none when that is gone.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn parent(&self, artifact: &Artifact) -> Result<Option<Artifact>, ArtifactError> {
+        match &artifact.parent_id {
+            Some(id) => self.by_uuid(id),
+            None => Ok(None),
+        }
+    }
+
+    /// What is in a collection.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn children(&self, parent: &Artifact) -> Result<Vec<Artifact>, ArtifactError> {
+        let all = self.all_in(&parent.workspace)?;
+        let mine = |other: &Artifact| other.parent_id.as_ref() == Some(&parent.id);
+        Ok(all.into_iter().filter(mine).collect())
+    }
+
+    /// All artifacts of a workspace.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn all_in(&self, workspace: &str) -> Result<Vec<Artifact>, ArtifactError> {
+        let found = self.records.scan_prefix(&key(workspace, ""))?;
+        let found = found.into_iter().map(|(_, artifact)| artifact);
+        Ok(found.filter(Artifact::is_visible).collect())
+    }
+
+    /// An artifact that a user may work on, and its collection.
+    ///
+    /// # Errors
+    /// There is none, or it is not allowed.
+    pub fn allowed(
+        &self,
+        workspace: &str,
+        id: &str,
+        user: &UserInfo,
+        operation: &'static str,
+    ) -> Result<Artifact, ArtifactError> {
+        let artifact = self.find(workspace, id)?;
+        let parent = self.parent(&artifact)?;
+        check(&artifact, parent.as_ref(), user, operation)?;
+        Ok(artifact)
+    }
+}
+
+impl Artifact {
+    /// Whether it is more than an install that is being tried.
+    fn is_visible(&self) -> bool {
+        self.manifest.is_some() || self.staging.is_some() || !self.versions.is_empty() || self.pending.is_none()
+    }
+}

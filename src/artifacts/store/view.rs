@@ -1,0 +1,97 @@
+//! Artifacts as clients see them (artifacts.md 2).
+
+use serde_json::{Value as Json, json};
+
+use super::{Artifact, ArtifactError, Draft, Fields, Inner};
+use crate::artifacts::objects::dir_key;
+use crate::artifacts::permissions;
+
+/// What a reader looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    /// What waits to be committed.
+    Stage,
+    /// The directory of a committed version; none before the first commit.
+    Committed(Option<u32>),
+}
+
+impl Inner {
+    /// The object that calls return.
+    pub(super) fn view(&self, artifact: &Artifact, sight: Sight) -> Result<Json, ArtifactError> {
+        let draft = artifact.staging.as_ref().filter(|_| sight == Sight::Stage);
+        let manifest = match (draft, sight) {
+            (Some(draft), _) => Some(draft.manifest.clone()),
+            (None, Sight::Committed(Some(dir))) if artifact.current != Some(dir) => {
+                let stored = self.manifests.get(&dir_key(&artifact.id, dir))?;
+                stored.or_else(|| artifact.manifest.clone())
+            }
+            _ => artifact.manifest.clone(),
+        };
+        let staged = draft.and_then(|draft| draft.config.as_ref());
+        let mut config = staged.unwrap_or(&artifact.config).clone();
+        let granted = config.get("permissions").and_then(Json::as_object);
+        let permissions = granted.map(permissions::expanded).unwrap_or_default();
+        let holds_others = config.get("is_collection") == Some(&json!(true));
+        if artifact.kind == "collection" || holds_others {
+            config.insert("is_collection".to_owned(), json!(true));
+            let count = self.children(artifact)?.iter().filter(|child| child.is_committed()).count();
+            config.insert("child_count".to_owned(), json!(count));
+        }
+        let parent = self.parent(artifact)?;
+        let kind = draft.and_then(|draft| draft.kind.as_ref());
+        let versions: Vec<Json> = artifact
+            .versions
+            .iter()
+            .map(|version| {
+                json!({
+                    "version": version.version,
+                    "comment": version.comment,
+                    "created_at": version.created_at,
+                })
+            })
+            .collect();
+        Ok(json!({
+            "id": artifact.name(),
+            "_id": artifact.id,
+            "workspace": artifact.workspace,
+            "alias": artifact.alias,
+            "type": kind.unwrap_or(&artifact.kind),
+            "parent_id": parent.map(|parent| parent.name()),
+            "manifest": manifest,
+            "staging": draft.map(staged_list),
+            "versions": versions,
+            "config": config,
+            "_permissions": permissions,
+            "download_count": artifact.download_count,
+            "view_count": artifact.view_count,
+            "file_count": artifact.file_count,
+            "created_at": artifact.created_at,
+            "created_by": artifact.created_by,
+            "last_modified": artifact.last_modified,
+        }))
+    }
+}
+
+fn staged_list(draft: &Draft) -> Vec<Json> {
+    let mut list: Vec<Json> = draft
+        .files
+        .iter()
+        .map(|file| {
+            let mut shown = Fields::new();
+            shown.insert("path".to_owned(), json!(file.path));
+            if let Some(weight) = file.weight {
+                shown.insert("download_weight".to_owned(), json!(weight));
+            }
+            if file.remove {
+                shown.insert("_remove".to_owned(), json!(true));
+            }
+            Json::Object(shown)
+        })
+        .collect();
+    let intent = match draft.new_version {
+        true => "new_version",
+        false => "edit_version",
+    };
+    list.push(json!({ "_intent": intent }));
+    list
+}
