@@ -239,7 +239,12 @@ fn build_apps(
         return Ok(AppsParts::default());
     }
     let clock = &directory.clock;
-    let apps = Arc::new(AppStore::open(store.clone(), blobs, clock.clone(), writing)?);
+    let apps = Arc::new(AppStore::open(
+        store.clone(),
+        blobs,
+        clock.clone(),
+        writing,
+    )?);
     let journal = SessionJournal::open(store, clock)?;
     let host = Host::new(
         directory.clone(),

@@ -17,7 +17,11 @@ fn as_text(value: &Value, name: &str) -> Result<Option<String>, ServiceError> {
         Value::Int(number) => Some(number.to_string()),
         Value::UInt(number) => Some(number.to_string()),
         Value::Bool(flag) => Some(flag.to_string()),
-        _ => return Err(ServiceError::type_(format!("argument '{name}' must be a string"))),
+        _ => {
+            return Err(ServiceError::type_(format!(
+                "argument '{name}' must be a string"
+            )));
+        }
     })
 }
 
@@ -28,14 +32,18 @@ pub(super) fn flag(args: &Arguments, name: &str) -> Result<bool, ServiceError> {
         value => match value.as_str() {
             Some("true" | "True" | "1") => Ok(true),
             Some("false" | "False" | "0" | "") => Ok(false),
-            _ => Err(ServiceError::type_(format!("argument '{name}' must be a boolean"))),
+            _ => Err(ServiceError::type_(format!(
+                "argument '{name}' must be a boolean"
+            ))),
         },
     }
 }
 
 pub(super) fn object(args: &Arguments, name: &str) -> Result<Option<Fields>, ServiceError> {
     let given = args.get(name);
-    let parsed = given.as_str().and_then(|text| serde_json::from_str(text).ok());
+    let parsed = given
+        .as_str()
+        .and_then(|text| serde_json::from_str(text).ok());
     match parsed.unwrap_or_else(|| given.to_json()) {
         serde_json::Value::Null => Ok(None),
         serde_json::Value::Object(fields) => Ok(Some(fields)),
@@ -58,7 +66,9 @@ pub(super) fn paths(args: &Arguments) -> Result<(Vec<(String, String)>, bool), S
     let one = std::slice::from_ref(given);
     let values = list.unwrap_or(one);
     if values.is_empty() {
-        return Err(ServiceError::value("file_path list must contain at least one path"));
+        return Err(ServiceError::value(
+            "file_path list must contain at least one path",
+        ));
     }
     let mut paths = Vec::with_capacity(values.len());
     for value in values {
@@ -70,10 +80,15 @@ pub(super) fn paths(args: &Arguments) -> Result<(Vec<(String, String)>, bool), S
 }
 
 pub(super) fn weights(args: &Arguments, count: usize) -> Result<Vec<f64>, ServiceError> {
-    let wrong = || ServiceError::value("download_weight must be a number of 0 or more for each file");
+    let wrong =
+        || ServiceError::value("download_weight must be a number of 0 or more for each file");
     let weight = |value: &Value| {
-        let weight = value.as_f64().or_else(|| value.as_i64().map(|weight| weight as f64));
-        weight.filter(|weight| *weight >= 0.0 && weight.is_finite()).ok_or_else(wrong)
+        let weight = value
+            .as_f64()
+            .or_else(|| value.as_i64().map(|weight| weight as f64));
+        weight
+            .filter(|weight| *weight >= 0.0 && weight.is_finite())
+            .ok_or_else(wrong)
     };
     match args.get("download_weight") {
         Value::Nil => Ok(vec![0.0; count]),
@@ -114,5 +129,8 @@ pub(super) fn parts(args: &Arguments) -> Result<Vec<Part>, ServiceError> {
             etag: part.get("etag")?.as_str()?.to_owned(),
         })
     };
-    list.iter().map(part).collect::<Option<_>>().ok_or_else(wrong)
+    list.iter()
+        .map(part)
+        .collect::<Option<_>>()
+        .ok_or_else(wrong)
 }

@@ -71,16 +71,19 @@ pub(super) static SPEC: ServiceSpec = ServiceSpec {
         MethodSpec {
             name: "discard",
             doc: "Drops what is staged.",
-            params: &[
-                ID,
-            ],
+            params: &[ID],
         },
         MethodSpec {
             name: "delete",
             doc: "Deletes an artifact or a version.",
             params: &[
                 ID,
-                with_default("delete_files", Kind::Any, Preset::Bool(false), "delete files"),
+                with_default(
+                    "delete_files",
+                    Kind::Any,
+                    Preset::Bool(false),
+                    "delete files",
+                ),
                 with_default("recursive", Kind::Any, Preset::Bool(false), "recursive"),
                 optional("version", Kind::Any, "version"),
             ],
@@ -94,7 +97,12 @@ pub(super) static SPEC: ServiceSpec = ServiceSpec {
                 optional("target_workspace", Kind::Str, "target workspace"),
                 optional("target_parent_id", Kind::Str, "target parent id"),
                 with_default("overwrite", Kind::Any, Preset::Bool(false), "overwrite"),
-                with_default("remove_secrets", Kind::Any, Preset::Bool(true), "remove secrets"),
+                with_default(
+                    "remove_secrets",
+                    Kind::Any,
+                    Preset::Bool(true),
+                    "remove secrets",
+                ),
                 with_default("stage", Kind::Any, Preset::Bool(false), "stage"),
             ],
         },
@@ -139,7 +147,12 @@ pub(super) static SPEC: ServiceSpec = ServiceSpec {
                 optional("version", Kind::Any, "version"),
                 with_default("stage", Kind::Any, Preset::Bool(false), "stage"),
                 optional("branch", Kind::Str, "for git storage"),
-                with_default("include_pending", Kind::Any, Preset::Bool(false), "include pending"),
+                with_default(
+                    "include_pending",
+                    Kind::Any,
+                    Preset::Bool(false),
+                    "include pending",
+                ),
                 with_default("offset", Kind::Int, Preset::Int(0), "offset"),
             ],
         },
@@ -149,10 +162,25 @@ pub(super) static SPEC: ServiceSpec = ServiceSpec {
             params: &[
                 ID,
                 required("file_path", Kind::Any, "file path"),
-                with_default("download_weight", Kind::Any, Preset::Int(0), "download weight"),
+                with_default(
+                    "download_weight",
+                    Kind::Any,
+                    Preset::Int(0),
+                    "download weight",
+                ),
                 optional("use_proxy", Kind::Any, "use proxy"),
-                with_default("use_local_url", Kind::Any, Preset::Bool(false), "use local url"),
-                with_default("expires_in", Kind::Number, Preset::Int(3600), "seconds for which addresses work"),
+                with_default(
+                    "use_local_url",
+                    Kind::Any,
+                    Preset::Bool(false),
+                    "use local url",
+                ),
+                with_default(
+                    "expires_in",
+                    Kind::Number,
+                    Preset::Int(3600),
+                    "seconds for which addresses work",
+                ),
                 optional("branch", Kind::Str, "for git storage"),
             ],
         },
@@ -163,10 +191,25 @@ pub(super) static SPEC: ServiceSpec = ServiceSpec {
                 ID,
                 required("file_path", Kind::Any, "file path"),
                 required("part_count", Kind::Int, "part count"),
-                with_default("download_weight", Kind::Any, Preset::Int(0), "download weight"),
-                with_default("expires_in", Kind::Number, Preset::Int(3600), "seconds for which addresses work"),
+                with_default(
+                    "download_weight",
+                    Kind::Any,
+                    Preset::Int(0),
+                    "download weight",
+                ),
+                with_default(
+                    "expires_in",
+                    Kind::Number,
+                    Preset::Int(3600),
+                    "seconds for which addresses work",
+                ),
                 optional("use_proxy", Kind::Any, "use proxy"),
-                with_default("use_local_url", Kind::Any, Preset::Bool(false), "use local url"),
+                with_default(
+                    "use_local_url",
+                    Kind::Any,
+                    Preset::Bool(false),
+                    "use local url",
+                ),
             ],
         },
         MethodSpec {
@@ -198,8 +241,18 @@ pub(super) static SPEC: ServiceSpec = ServiceSpec {
                 with_default("stage", Kind::Any, Preset::Bool(false), "stage"),
                 optional("branch", Kind::Str, "for git storage"),
                 optional("use_proxy", Kind::Any, "use proxy"),
-                with_default("use_local_url", Kind::Any, Preset::Bool(false), "use local url"),
-                with_default("expires_in", Kind::Number, Preset::Int(3600), "seconds for which addresses work"),
+                with_default(
+                    "use_local_url",
+                    Kind::Any,
+                    Preset::Bool(false),
+                    "use local url",
+                ),
+                with_default(
+                    "expires_in",
+                    Kind::Number,
+                    Preset::Int(3600),
+                    "seconds for which addresses work",
+                ),
             ],
         },
         MethodSpec {
@@ -232,17 +285,12 @@ pub(super) static SPEC: ServiceSpec = ServiceSpec {
         MethodSpec {
             name: "reset_stats",
             doc: "Sets the counters to 0.",
-            params: &[
-                ID,
-            ],
+            params: &[ID],
         },
         MethodSpec {
             name: "get_secret",
             doc: "A secret, or all.",
-            params: &[
-                ID,
-                optional("secret_key", Kind::Str, "secret key"),
-            ],
+            params: &[ID, optional("secret_key", Kind::Str, "secret key")],
         },
         MethodSpec {
             name: "set_secret",
@@ -256,10 +304,7 @@ pub(super) static SPEC: ServiceSpec = ServiceSpec {
         MethodSpec {
             name: "set_parent",
             doc: "Moves an artifact into another collection.",
-            params: &[
-                ID,
-                optional("new_parent_id", Kind::Str, "new parent id"),
-            ],
+            params: &[ID, optional("new_parent_id", Kind::Str, "new parent id")],
         },
         MethodSpec {
             name: "set_download_weight",

@@ -94,7 +94,11 @@ pub fn check_permissions(config: &Fields) -> Result<(), ArtifactError> {
         match letters {
             Json::String(known) if known == "n" || !permissions::operations(known).is_empty() => {}
             Json::Array(list) if list.iter().all(Json::is_string) => {}
-            other => return wrong(format!("Permission '{other}' of '{subject}' is not supported.")),
+            other => {
+                return wrong(format!(
+                    "Permission '{other}' of '{subject}' is not supported."
+                ));
+            }
         }
     }
     Ok(())

@@ -5,7 +5,8 @@ use uuid::Uuid;
 
 use super::access::check_permissions;
 use super::{
-    Artifact, ArtifactError, Draft, Fields, Inner, Place, Sight, Version, check_parent, granted, key,
+    Artifact, ArtifactError, Draft, Fields, Inner, Place, Sight, Version, check_parent, granted,
+    key,
 };
 use crate::artifacts::objects::{Pin, dir_key, file_key};
 use crate::identity::Level;
@@ -73,7 +74,11 @@ fn own(config: &mut Fields, user: &str) {
 
 impl Inner {
     fn save(&self, batch: &mut Batch, artifact: &Artifact) -> Result<(), ArtifactError> {
-        batch.put(&self.records, &key(&artifact.workspace, &artifact.alias), artifact)?;
+        batch.put(
+            &self.records,
+            &key(&artifact.workspace, &artifact.alias),
+            artifact,
+        )?;
         Ok(())
     }
 
@@ -105,7 +110,9 @@ impl Inner {
                 check_parent(parent, user, operation, Level::ReadWrite)?;
                 if parent.config.get("is_collection") != Some(&json!(true)) {
                     let mut parent = parent.clone();
-                    parent.config.insert("is_collection".to_owned(), json!(true));
+                    parent
+                        .config
+                        .insert("is_collection".to_owned(), json!(true));
                     self.save(&mut batch, &parent)?;
                 }
             }
@@ -194,7 +201,9 @@ impl Inner {
             artifact.staging = Some(Draft::of(new.manifest, dir));
             return Ok((artifact, None));
         }
-        let named = new.version.filter(|name| !matches!(name.as_str(), "new" | "stage"));
+        let named = new
+            .version
+            .filter(|name| !matches!(name.as_str(), "new" | "stage"));
         artifact.versions.push(Version {
             version: named.unwrap_or_else(|| "v0".to_owned()),
             comment: new.comment.or_else(|| Some("Initial version".to_owned())),
@@ -205,7 +214,11 @@ impl Inner {
         });
         artifact.commits = 1;
         artifact.current = Some(dir);
-        artifact.file_count = self.objects.files().keys(&file_key(&artifact.id, dir, ""))?.len() as u64;
+        artifact.file_count = self
+            .objects
+            .files()
+            .keys(&file_key(&artifact.id, dir, ""))?
+            .len() as u64;
         Ok((artifact, Some(new.manifest)))
     }
 
@@ -231,7 +244,9 @@ impl Inner {
         let known = matches!(version, None | Some("new" | "stage" | "latest"));
         let newest = artifact.versions.last();
         if !known && newest.is_none_or(|newest| Some(newest.version.as_str()) != version) {
-            return invalid("Only the latest version can be edited; give 'new', 'stage' or nothing.");
+            return invalid(
+                "Only the latest version can be edited; give 'new', 'stage' or nothing.",
+            );
         }
         if edit.stage || version == Some("stage") {
             return self.edit_stage(pin, artifact, edit);
@@ -249,10 +264,15 @@ impl Inner {
             }
             own(config, &place.user.id);
         }
-        self.edit_now(pin, artifact, edit)
+        self.edit_now(artifact, edit)
     }
 
-    fn edit_stage(&self, pin: &Pin, mut artifact: Artifact, edit: Edit) -> Result<Json, ArtifactError> {
+    fn edit_stage(
+        &self,
+        pin: &Pin,
+        mut artifact: Artifact,
+        edit: Edit,
+    ) -> Result<Json, ArtifactError> {
         let fresh = edit.version.as_deref() == Some("new");
         let mut batch = Batch::new();
         let mut draft = match artifact.staging.take() {
@@ -275,7 +295,11 @@ impl Inner {
             draft.files.retain(|file| !file.remove);
             let prefix = file_key(&artifact.id, draft.dir, "");
             for at in self.objects.files().keys(&prefix)? {
-                if draft.files.iter().all(|file| file.path != at[prefix.len()..]) {
+                if draft
+                    .files
+                    .iter()
+                    .all(|file| file.path != at[prefix.len()..])
+                {
                     batch.remove(self.objects.files(), &at);
                 }
             }
@@ -292,7 +316,7 @@ impl Inner {
     }
 
     /// Changes the last version at once; what was staged is applied first.
-    fn edit_now(&self, pin: &Pin, mut artifact: Artifact, edit: Edit) -> Result<Json, ArtifactError> {
+    fn edit_now(&self, mut artifact: Artifact, edit: Edit) -> Result<Json, ArtifactError> {
         let mut batch = Batch::new();
         let fresh = edit.version.as_deref() == Some("new");
         let mut manifest = artifact.manifest.clone().unwrap_or_default();
@@ -305,7 +329,6 @@ impl Inner {
             None if fresh || artifact.versions.is_empty() => {
                 let dir = artifact.next_dir;
                 artifact.next_dir += 1;
-                let _ = pin;
                 let draft = Draft::of(manifest.clone(), dir);
                 self.apply_draft(&mut batch, &mut artifact, draft, None, edit.comment)?;
             }
@@ -340,14 +363,24 @@ impl Inner {
     ) -> Result<(), ArtifactError> {
         let prefix = file_key(&artifact.id, draft.dir, "");
         for file in draft.files.iter().filter(|file| !file.remove) {
-            if !self.objects.files().contains(&format!("{prefix}{}", file.path))? {
+            if !self
+                .objects
+                .files()
+                .contains(&format!("{prefix}{}", file.path))?
+            {
                 return Err(ArtifactError::NoFile(file.path.clone()));
             }
         }
         artifact.manifest = Some(draft.manifest);
-        artifact.config = draft.config.unwrap_or_else(|| std::mem::take(&mut artifact.config));
-        artifact.secrets = draft.secrets.unwrap_or_else(|| std::mem::take(&mut artifact.secrets));
-        artifact.kind = draft.kind.unwrap_or_else(|| std::mem::take(&mut artifact.kind));
+        artifact.config = draft
+            .config
+            .unwrap_or_else(|| std::mem::take(&mut artifact.config));
+        artifact.secrets = draft
+            .secrets
+            .unwrap_or_else(|| std::mem::take(&mut artifact.secrets));
+        artifact.kind = draft
+            .kind
+            .unwrap_or_else(|| std::mem::take(&mut artifact.kind));
         for file in &draft.files {
             match file.weight {
                 Some(weight) => artifact.set_weight(&file.path, weight),
@@ -398,8 +431,12 @@ impl Inner {
     ) -> Result<Json, ArtifactError> {
         let mut artifact = self.allowed(&place.workspace, &place.id, &place.user, "commit")?;
         let draft = artifact.staging.take().ok_or(ArtifactError::NotStaged)?;
-        let version = version.filter(|name| !matches!(name.as_str(), "new" | "stage" | "latest" | ""));
-        if let Some(parent) = self.parent(&artifact)?.filter(|_| artifact.versions.is_empty()) {
+        let version =
+            version.filter(|name| !matches!(name.as_str(), "new" | "stage" | "latest" | ""));
+        if let Some(parent) = self
+            .parent(&artifact)?
+            .filter(|_| artifact.versions.is_empty())
+        {
             check_parent(&parent, &place.user, "attach", Level::ReadWrite)?;
         }
         let mut batch = Batch::new();
@@ -514,7 +551,9 @@ impl Inner {
         let draft = copy.staging.as_ref().map(|draft| draft.dir);
         let dir = draft.or(copy.current).unwrap_or_default();
         self.objects.add_remove_dir(&mut batch, &copy.id, dir)?;
-        let count = self.objects.add_copy_dir(&mut batch, pin, (&source.id, from), (&copy.id, dir))?;
+        let count =
+            self.objects
+                .add_copy_dir(&mut batch, pin, (&source.id, from), (&copy.id, dir))?;
         if draft.is_none() {
             copy.file_count = count as u64;
         }
@@ -554,7 +593,9 @@ impl Inner {
             let (operation, on) = ("edit", "artifact");
             return Err(ArtifactError::Denied { operation, on });
         }
-        let new = parent.map(|id| self.find(&place.workspace, id)).transpose()?;
+        let new = parent
+            .map(|id| self.find(&place.workspace, id))
+            .transpose()?;
         if let Some(new) = &new {
             if new.workspace != artifact.workspace {
                 return invalid("The collection is in another workspace.");

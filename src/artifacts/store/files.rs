@@ -41,7 +41,8 @@ impl Inner {
             });
         }
         let dir = draft.dir;
-        self.records.put(&key(&artifact.workspace, &artifact.alias), &artifact)?;
+        self.records
+            .put(&key(&artifact.workspace, &artifact.alias), &artifact)?;
         let target = |wish: &Wish| artifact.target(dir, &wish.path);
         Ok(wishes.iter().map(target).collect())
     }
@@ -67,12 +68,18 @@ impl Inner {
     pub fn remove(&self, place: &Place, path: &str) -> Result<(), ArtifactError> {
         let mut artifact = self.allowed(&place.workspace, &place.id, &place.user, "remove_file")?;
         let committed = match artifact.latest_dir() {
-            Some(dir) => self.objects.files().contains(&file_key(&artifact.id, dir, path))?,
+            Some(dir) => self
+                .objects
+                .files()
+                .contains(&file_key(&artifact.id, dir, path))?,
             None => false,
         };
         let draft = artifact.staging.as_mut().ok_or(ArtifactError::NotStaged)?;
         let at = file_key(&artifact.id, draft.dir, path);
-        let announced = draft.files.iter().any(|file| file.path == path && !file.remove);
+        let announced = draft
+            .files
+            .iter()
+            .any(|file| file.path == path && !file.remove);
         if !announced && !self.objects.files().contains(&at)? {
             return Err(ArtifactError::NoFile(path.to_owned()));
         }
@@ -86,7 +93,11 @@ impl Inner {
         }
         let mut batch = Batch::new();
         batch.remove(self.objects.files(), &at);
-        batch.put(&self.records, &key(&artifact.workspace, &artifact.alias), &artifact)?;
+        batch.put(
+            &self.records,
+            &key(&artifact.workspace, &artifact.alias),
+            &artifact,
+        )?;
         Ok(self.store.apply(batch)?)
     }
 
@@ -101,9 +112,15 @@ impl Inner {
         path: &str,
     ) -> Result<(Target, Object), ArtifactError> {
         let missing = || ArtifactError::NoFile(path.to_owned());
-        let dir = artifact.dir_of(artifact.sight(selector)?).ok_or_else(missing)?;
+        let dir = artifact
+            .dir_of(artifact.sight(selector)?)
+            .ok_or_else(missing)?;
         let target = artifact.target(dir, path);
-        let object = self.objects.files().get(&target.key())?.ok_or_else(missing)?;
+        let object = self
+            .objects
+            .files()
+            .get(&target.key())?
+            .ok_or_else(missing)?;
         Ok((target, object))
     }
 

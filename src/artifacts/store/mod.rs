@@ -214,6 +214,9 @@ impl Inner {
 impl Artifact {
     /// Whether it is more than an install that is being tried.
     fn is_visible(&self) -> bool {
-        self.manifest.is_some() || self.staging.is_some() || !self.versions.is_empty() || self.pending.is_none()
+        self.manifest.is_some()
+            || self.staging.is_some()
+            || !self.versions.is_empty()
+            || self.pending.is_none()
     }
 }

@@ -27,7 +27,12 @@ impl Artifact {
             };
         }
         let named = self.versions.iter().find(|v| v.version == selector);
-        let at = || selector.parse().ok().and_then(|at: usize| self.versions.get(at));
+        let at = || {
+            selector
+                .parse()
+                .ok()
+                .and_then(|at: usize| self.versions.get(at))
+        };
         let found = named.or_else(at).ok_or_else(|| {
             ArtifactError::Invalid(format!(
                 "Version '{selector}' of artifact '{}' does not exist.",

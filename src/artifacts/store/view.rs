@@ -17,7 +17,10 @@ pub enum Sight {
 
 impl Inner {
     /// The object that calls return.
-    pub(super) fn view(&self, artifact: &Artifact, sight: Sight) -> Result<Json, ArtifactError> {
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn view(&self, artifact: &Artifact, sight: Sight) -> Result<Json, ArtifactError> {
         let draft = artifact.staging.as_ref().filter(|_| sight == Sight::Stage);
         let manifest = match (draft, sight) {
             (Some(draft), _) => Some(draft.manifest.clone()),
@@ -34,7 +37,11 @@ impl Inner {
         let holds_others = config.get("is_collection") == Some(&json!(true));
         if artifact.kind == "collection" || holds_others {
             config.insert("is_collection".to_owned(), json!(true));
-            let count = self.children(artifact)?.iter().filter(|child| child.is_committed()).count();
+            let count = self
+                .children(artifact)?
+                .iter()
+                .filter(|child| child.is_committed())
+                .count();
             config.insert("child_count".to_owned(), json!(count));
         }
         let parent = self.parent(artifact)?;
