@@ -9,9 +9,26 @@ use crate::gateway::client_ip;
 use crate::map;
 use crate::wire::{Map, Value};
 
-/// The scope of an ASGI application.
+/// The scope of a request to an ASGI application.
 pub fn asgi(request: &HttpRequest, visit: &Visit) -> Map {
-    let mut scope = common(request, visit);
+    with_bytes(common(request, visit), request, visit)
+}
+
+/// The scope of a WebSocket to an ASGI application.
+pub fn websocket(request: &HttpRequest, visit: &Visit, subprotocols: Vec<String>) -> Map {
+    let mut scope = with_bytes(common(request, visit), request, visit);
+    let secure = scope.get_str("scheme") == Some("https");
+    let subprotocols: Vec<Value> = subprotocols.into_iter().map(Value::from).collect();
+    scope.remove("method");
+    scope.insert("type", "websocket");
+    scope.insert("scheme", if secure { "wss" } else { "ws" });
+    scope.insert("subprotocols", subprotocols);
+    let denial = map! { "websocket.http.response" => Map::new() };
+    scope.insert("extensions", denial);
+    scope
+}
+
+fn with_bytes(mut scope: Map, request: &HttpRequest, visit: &Visit) -> Map {
     scope.insert("raw_path", Bytes::copy_from_slice(visit.path.as_bytes()));
     scope.insert(
         "query_string",

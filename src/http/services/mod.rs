@@ -19,6 +19,8 @@ use crate::wire::{Map, Value};
 /// Service ids that mean the workspace manager.
 const MANAGER_NAMES: [&str; 2] = ["ws", "~"];
 
+pub(super) use reply::Generator;
+
 pub fn routes(config: &mut ServiceConfig) {
     let call = web::resource("/{workspace}/services/{service_id}/{function_key}")
         .app_data(web::PayloadConfig::new(call::MAX_BODY))

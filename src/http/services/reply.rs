@@ -99,7 +99,8 @@ impl Generator {
         })
     }
 
-    async fn next(&mut self) -> Option<Result<Value, CallError>> {
+    /// The next item; none at the end.
+    pub async fn next(&mut self) -> Option<Result<Value, CallError>> {
         let item = self
             .peer
             .call(&self.next.target, &self.next.method)
