@@ -21,13 +21,14 @@ pytestmark = pytest.mark.ours
 @pytest.fixture
 async def serve(api, alice, server):
     """Serves an application from this process; returns its URL and, with ws, that of its sockets."""
-    async def serve(source, name, visibility="public"):
+    async def serve(source, name, **config):
         module = webapps.load(source, f"webapp_{name}")
 
         async def entry(args, context=None):
             await module.app(args["scope"], args["receive"], args["send"])
 
-        await api.register_service({"id": name, "type": "asgi", "config": {"visibility": visibility}, "serve": entry})
+        await api.register_service({"id": name, "type": "asgi", "serve": entry,
+                                    "config": {"visibility": "public", **config}})
         module.url = f"{server.url}/{alice.workspace}/apps/{name}"
         module.ws = module.url.replace("http", "ws", 1)
         return module
@@ -62,6 +63,36 @@ async def test_fastapi(http, serve):
     async with websockets.connect(web.ws + "/echo") as line:
         await line.send("hello")
         assert await line.recv() == "you said hello"
+
+
+async def test_an_application_that_knows_where_it_is(http, serve):
+    """FastAPI's own pages and redirects only work when it does."""
+    source = webapps.FASTAPI + """
+from fastapi.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+from starlette.applications import Starlette
+
+async def inner(request):
+    return PlainTextResponse(request.scope["path"])
+
+@app.get("/where/")
+async def where(request: Request):
+    return str(request.url_for("item", item="1"))
+
+app.mount("/inner", Starlette(routes=[Route("/page", inner)]))
+"""
+    web = await serve(source, "rooted", root_path=True)
+    assert (await http.get(web.url + "/where")).headers["location"] == web.url + "/where/"
+    assert (await http.get(web.url + "/where/")).json() == web.url + "/items/1"
+    root = web.url.split("/", 3)[3]
+    assert f"/{root}/openapi.json" in (await http.get(web.url + "/docs")).text
+    assert (await http.get(web.url + "/inner/page")).text == f"/{root}/inner/page"
+    assert (await http.get(web.url + "/items/3")).json() == {"item": 3, "q": ""}
+    async with websockets.connect(web.ws + "/echo") as line:
+        await line.send("hello")
+        assert await line.recv() == "you said hello"
+    dj = await serve(webapps.DJANGO, "rooteddj", root_path=True)
+    assert (await http.get(dj.url + "/hello/x")).json()["hello"] == "x"
 
 
 async def test_django(http, serve):

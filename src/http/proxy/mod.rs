@@ -107,6 +107,14 @@ fn failed(error: CallError) -> HttpError {
     }
 }
 
+/// A failed lookup. What starts too slowly for this request may be there for the next.
+fn not_there(error: ServiceError) -> HttpError {
+    match error.class {
+        ErrorClass::Timeout => HttpError::Unavailable(error.to_string()),
+        _ => error.into(),
+    }
+}
+
 /// Paths never lead out of an application, whatever it does with them.
 fn leaves(path: &str) -> bool {
     path.split(['/', '\\']).any(|step| step == "..") || path.contains('\0')
@@ -188,7 +196,7 @@ async fn serve(
     };
     let record = find(&node, &workspace, &service_id, &options, &context)
         .await
-        .map_err(HttpError::from)?;
+        .map_err(not_there)?;
     let visit = Visit {
         node,
         record,

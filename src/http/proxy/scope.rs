@@ -29,7 +29,16 @@ pub fn websocket(request: &HttpRequest, visit: &Visit, subprotocols: Vec<String>
 }
 
 fn with_bytes(mut scope: Map, request: &HttpRequest, visit: &Visit) -> Map {
-    scope.insert("raw_path", Bytes::copy_from_slice(visit.path.as_bytes()));
+    let mut path = visit.path.clone();
+    // Applications get the path below them and no root, as from the reference. Those that ask for
+    // it are told where they are, in the way of the ASGI specification.
+    if visit.record.setting("root_path").is_some_and(Value::truthy) {
+        let root = format!("/{}/apps/{}", visit.workspace, visit.service_id);
+        path.insert_str(0, &root);
+        scope.insert("root_path", root);
+        scope.insert("path", path.as_str());
+    }
+    scope.insert("raw_path", Bytes::from(path));
     scope.insert(
         "query_string",
         Bytes::copy_from_slice(request.query_string().as_bytes()),
