@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import os
-import socket as sockets
 import sys
 from pathlib import Path
 
@@ -269,6 +268,47 @@ async def test_a_provider_that_leaves(connect, server, bob):
         assert line.close_code == 1012
         answer = await hanging
         assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
+
+
+async def test_silence_is_asked_about(crashable, connect):
+    """A caller that answers pings stays; one whose line is dead goes, and the application hears of it."""
+    server = crashable(env={"RHIZOME_PING_INTERVAL": "0.2", "RHIZOME_BROWSER": "false"})
+    server.start()
+    owner = User(server, "owner")
+    api, module = await connect(owner, at=server), webapps.load(webapps.STARLETTE, "webapp_silent")
+
+    async def entry(args):
+        await module.app(args["scope"], args["receive"], args["send"])
+
+    await api.register_service({"id": "web", "type": "asgi", "config": {"visibility": "public"}, "serve": entry})
+    path = f"/{owner.workspace}/apps/web/echo"
+    key = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13"
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{key}\r\n\r\n".encode())
+    async with websockets.connect(f"ws://127.0.0.1:{server.port}{path}") as alive:
+        received = await asyncio.wait_for(reader.read(), 20)  # never answers a ping
+        assert received.startswith(b"HTTP/1.1 101") and received.count(b"\x89\x00") == 3
+        await eventually(lambda: (1006, "") in module.seen)
+        await alive.send("still here")
+        assert await alive.recv() == "still here"
+    writer.close()
+
+
+async def test_an_app_that_starts_too_slowly(http, controller, serving_worker, alice):
+    """A request waits no longer than the app may take, and is told to come again."""
+    manifest = {"name": "Slow", "type": serving_worker.kind, "version": "1.0.0"}
+    app = await controller.install(source="x", manifest=manifest, timeout=2)
+    serving_worker.serving = False  # from now on its sessions offer nothing
+    url = f"/{alice.workspace}/apps/default@{app.id}/"
+    headers = bearer(alice.token())
+    for _ in range(5):
+        answer = await http.get(url, headers=headers)
+        assert answer.status_code == 503 and answer.headers["retry-after"] == "1", answer.text
+        assert "timed out" in answer.text
+    tried = len(serving_worker.started)
+    answer = await http.get(url, headers=headers)  # and then it is left alone for a while
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1") and "try later" in answer.text
+    assert len(serving_worker.started) == tried
 
 
 # --- a page in Chromium --------------------------------------------------------------------

@@ -369,10 +369,7 @@ async fn drain(mut from_service: Exit<Sent>, leave: Leave) {
 #[error("the application ended before its answer was complete")]
 struct Broken;
 
-fn pieces(
-    from_service: Exit<Sent>,
-    leave: Leave,
-) -> impl Stream<Item = Result<Bytes, Broken>> {
+fn pieces(from_service: Exit<Sent>, leave: Leave) -> impl Stream<Item = Result<Bytes, Broken>> {
     futures::stream::unfold(Some((from_service, leave)), |state| async move {
         let (mut from_service, leave) = state?;
         loop {

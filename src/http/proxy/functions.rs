@@ -196,11 +196,7 @@ async fn call_remote(function: &str, event: Map, visit: &Visit) -> Result<Value,
 
 /// The answer that a function's result describes. What is no object with `status`, `headers` or
 /// `body` is the body itself.
-fn answer(
-    request: &HttpRequest,
-    result: Value,
-    streams: &Streams,
-) -> Result<HttpResponse, String> {
+fn answer(request: &HttpRequest, result: Value, streams: &Streams) -> Result<HttpResponse, String> {
     let described = |map: &Map| {
         let parts = ["status", "headers", "body"];
         parts.iter().any(|part| map.contains_key(part))

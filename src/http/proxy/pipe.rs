@@ -55,11 +55,7 @@ impl<T: Send + 'static> Entrance<T> {
     ///
     /// # Errors
     /// Too many pieces wait already.
-    pub fn put(
-        &self,
-        item: T,
-        bytes: usize,
-    ) -> Result<BoxFuture<'static, ()>, ServiceError> {
+    pub fn put(&self, item: T, bytes: usize) -> Result<BoxFuture<'static, ()>, ServiceError> {
         let weight = u32::try_from((bytes + OVERHEAD).min(self.size)).unwrap_or(u32::MAX);
         match self.room.clone().try_acquire_many_owned(weight) {
             Ok(permit) => {

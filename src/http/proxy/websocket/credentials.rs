@@ -116,11 +116,16 @@ mod tests {
             (Some("https://evil.example"), false),
             (Some("null"), false),
         ] {
-            let mut request = TestRequest::default().insert_header((header::HOST, "here.example:9"));
+            let mut request =
+                TestRequest::default().insert_header((header::HOST, "here.example:9"));
             if let Some(origin) = origin {
                 request = request.insert_header((ORIGIN, origin));
             }
-            assert_eq!(cookies_count(&request.to_http_request()), counts, "{origin:?}");
+            assert_eq!(
+                cookies_count(&request.to_http_request()),
+                counts,
+                "{origin:?}"
+            );
         }
     }
 }

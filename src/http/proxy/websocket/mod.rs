@@ -118,7 +118,8 @@ fn switched(
 ) -> Result<actix_web::HttpResponseBuilder, HttpError> {
     let key = request.headers().get(SEC_WEBSOCKET_KEY);
     let accept = hash_key(key.map_or(b"".as_slice(), HeaderValue::as_bytes));
-    let invalid = |_| HttpError::Application("the application chose an impossible subprotocol".into());
+    let invalid =
+        |_| HttpError::Application("the application chose an impossible subprotocol".into());
     let mut response = HttpResponse::build(StatusCode::SWITCHING_PROTOCOLS);
     response.upgrade("websocket");
     if let Ok(accept) = HeaderValue::from_bytes(&accept) {
@@ -268,7 +269,10 @@ fn say_goodbye(line: &Line, end: Event) {
 struct Writer {
     exit: Exit<Outgoing>,
     over: CancellationToken,
-    #[allow(dead_code, reason = "dropping it tells the reader that the socket is gone")]
+    #[allow(
+        dead_code,
+        reason = "dropping it tells the reader that the socket is gone"
+    )]
     gone: DropGuard,
 }
 
