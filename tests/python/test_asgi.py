@@ -135,6 +135,36 @@ async def test_a_slow_reader_slows_the_application_down(server, starlette, http)
     assert rss_kib(server.pid) - before < 100_000
 
 
+async def test_a_slow_application_slows_its_caller_down(server, serve, http):
+    """Memory stays flat while 150 MB wait to be read, and all of it arrives."""
+    web = await serve("""
+import asyncio
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+async def up(request):
+    size = 0
+    async for piece in request.stream():
+        if not size:
+            await asyncio.sleep(1)
+        size += len(piece)
+    return PlainTextResponse(str(size))
+
+app = Starlette(routes=[Route("/up", up, methods=["POST"])])
+""", "up")
+    before = most = rss_kib(server.pid)
+
+    async def pieces():
+        nonlocal most
+        for _ in range(150):
+            yield b"x" * 1_000_000
+            most = max(most, rss_kib(server.pid))
+
+    assert (await http.post(web.url + "/up", content=pieces(), timeout=60)).text == "150000000"
+    assert most - before < 60_000
+
+
 # --- WebSockets ----------------------------------------------------------------------------
 
 async def test_text_and_binary_both_ways(starlette):
