@@ -13,11 +13,6 @@ use Arity::{One, Switch};
 /// Flags of the reference that have no effect here, and what is used instead.
 pub static IGNORED_FLAGS: &[(&str, Arity, &str)] = &[
     ("from-env", Switch, "the environment is always read"),
-    (
-        "base-path",
-        One,
-        "routes start at /; let a proxy strip a prefix",
-    ),
     ("enable-s3", Switch, "files are kept in the data folder"),
     (
         "enable-s3-for-anonymous-users",

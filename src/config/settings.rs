@@ -68,6 +68,13 @@ pub static SETTINGS: &[Setting] = &[
         "URL under which users reach the server",
     ),
     setting(
+        "server.base_path",
+        Some("base-path"),
+        &["HYPHA_BASE_PATH"],
+        Text,
+        "Path below which all routes are, for a server behind a proxy that keeps it",
+    ),
+    setting(
         "server.server_id",
         Some("server-id"),
         &["HYPHA_SERVER_ID"],
