@@ -13,11 +13,6 @@ use Arity::{One, Switch};
 /// Flags of the reference that have no effect here, and what is used instead.
 pub static IGNORED_FLAGS: &[(&str, Arity, &str)] = &[
     ("from-env", Switch, "the environment is always read"),
-    (
-        "base-path",
-        One,
-        "routes start at /; let a proxy strip a prefix",
-    ),
     ("enable-s3", Switch, "files are kept in the data folder"),
     (
         "enable-s3-for-anonymous-users",
@@ -89,7 +84,6 @@ pub static IGNORED_FLAGS: &[(&str, Arity, &str)] = &[
     ("ollama-host", One, "service search is not offered"),
     ("openai-base-url", One, "service search is not offered"),
     ("openai-api-key", One, "service search is not offered"),
-    ("enable-mcp", Switch, "MCP is not offered yet"),
     ("enable-a2a", Switch, "A2A is not offered"),
     ("enable-k8s-worker", Switch, "workers register themselves"),
     (

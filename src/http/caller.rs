@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::HttpError;
+use super::cross_site::cookie_counts;
 use super::foreign::Recognised;
 use super::proxy::websocket::credentials;
 use crate::admin::is_administrator;
@@ -19,8 +20,8 @@ use crate::workspace::PUBLIC;
 /// Name of the cookie that the web pages keep a token in.
 const COOKIE: &str = "access_token";
 
-/// The token of a request: `Bearer`, the password of `Basic`, the raw header, or the cookie; for
-/// a WebSocket to an application also a subprotocol or the query.
+/// The token of a request: `Bearer`, the password of `Basic`, the raw header, or the cookie where
+/// it counts; for a WebSocket to an application also a subprotocol or the query.
 pub(super) fn token(request: &HttpRequest) -> Option<String> {
     if credentials::opens_websocket(request) {
         let header = request.headers().get(header::AUTHORIZATION);
@@ -45,6 +46,7 @@ fn in_headers(request: &HttpRequest) -> Option<String> {
             return Some(from_authorization(text));
         }
         if name == header::COOKIE
+            && cookie_counts(request)
             && let Some(token) = from_cookie(text)
         {
             return Some(token);

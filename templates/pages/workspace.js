@@ -47,12 +47,12 @@ function refresh() {
 async function follow() {
   const who = document.getElementById("who");
   if (!token) {
-    who.innerHTML = 'You are not logged in. <a href="/login">Log in</a> to see what is yours.';
+    who.innerHTML = 'You are not logged in. <a href="../login">Log in</a> to see what is yours.';
     return;
   }
   try {
     const api = await hyphaWebsocketClient.connectToServer({
-      server_url: location.origin, workspace, token,
+      server_url: new URL("..", location.href).href.replace(/\/$/, ""), workspace, token,
     });
     who.textContent = `Logged in as ${api.config.user.email || api.config.user.id}.`;
     for (const event of ["service_added", "service_removed"]) api.on(event, refresh);
