@@ -120,9 +120,7 @@ impl<T: Serialize + DeserializeOwned> Tree<T> {
             let mut value = self.decode(key, &old)?;
             change(&mut value);
             let new = self.encode(key, &value)?;
-            let swapped = self
-                .engine
-                .compare_and_swap(key, Some(&old), Some(new))?;
+            let swapped = self.engine.compare_and_swap(key, Some(&old), Some(new))?;
             if swapped.is_ok() {
                 return Ok(true);
             }

@@ -6,6 +6,7 @@
 
 mod folder;
 mod id;
+mod s3;
 mod spool;
 
 use std::io;
@@ -19,6 +20,7 @@ use futures::stream::BoxStream;
 
 pub use folder::FolderBlobs;
 pub use id::{BlobId, BlobIdError};
+pub use s3::{S3Blobs, S3Settings};
 pub(crate) use spool::hex;
 
 /// Bytes on their way in. An error in it ends the upload, and nothing of it stays.
@@ -178,3 +180,6 @@ pub trait BlobStore: Send + Sync + 'static {
         Ok(self.stat(id).await?.is_some())
     }
 }
+
+#[cfg(test)]
+mod tests;

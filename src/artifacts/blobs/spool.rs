@@ -2,7 +2,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::ops::Range;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -13,6 +17,9 @@ use super::{BlobError, BlobId, Expect, Incoming, LengthError, Put};
 
 /// Bytes that are gathered before they are written in one go.
 const WRITE_AT_ONCE: usize = 512 * 1024;
+
+/// Bytes of the disk that uploads leave free: the store beside them needs room to go on.
+const RESERVE: u64 = 16 * 1024 * 1024;
 
 /// A temporary file; gone when this is dropped, unless it was renamed.
 #[derive(Debug)]
@@ -48,6 +55,7 @@ impl Spool {
         mut body: Incoming,
         expect: Expect,
     ) -> Result<(Spool, Put), BlobError> {
+        self = self.with_room(expect.exactly.unwrap_or(0)).await?;
         let mut pieces = Vec::new();
         let mut waiting = 0;
         let mut total = 0;
@@ -78,8 +86,25 @@ impl Spool {
         .await
     }
 
+    /// Fails when the disk cannot take so many bytes more.
+    async fn with_room(self, bytes: u64) -> Result<Spool, BlobError> {
+        blocking("look for room", move || {
+            self.check_room(bytes)?;
+            Ok(self)
+        })
+        .await
+    }
+
+    fn check_room(&self, bytes: u64) -> io::Result<()> {
+        match free_bytes(&self.file)? < bytes.saturating_add(RESERVE) {
+            true => Err(io::Error::from_raw_os_error(libc::ENOSPC)),
+            false => Ok(()),
+        }
+    }
+
     async fn write(mut self, pieces: Vec<Bytes>) -> Result<Spool, BlobError> {
         blocking("write an upload", move || {
+            self.check_room(0)?;
             for piece in pieces {
                 self.sha.update(&piece);
                 self.md5.update(&piece);
@@ -87,6 +112,17 @@ impl Spool {
                 self.size += piece.len() as u64;
             }
             Ok(self)
+        })
+        .await
+    }
+
+    /// Some of the bytes that were written.
+    pub async fn piece(self: &Arc<Self>, range: Range<u64>) -> Result<Vec<u8>, BlobError> {
+        let spool = self.clone();
+        blocking("read an upload", move || {
+            let mut bytes = vec![0; (range.end - range.start) as usize];
+            spool.file.read_exact_at(&mut bytes, range.start)?;
+            Ok(bytes)
         })
         .await
     }
@@ -103,6 +139,19 @@ impl Drop for Spool {
         // After a rename there is nothing to remove; what else fails is swept at the next start.
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// Bytes that may still be written to the file system of a file.
+fn free_bytes(file: &File) -> io::Result<u64> {
+    let mut stat = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: the descriptor is open, and the call fills the structure when it returns 0.
+    let stat = unsafe {
+        if libc::fstatvfs(file.as_raw_fd(), stat.as_mut_ptr()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        stat.assume_init()
+    };
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 fn within(total: u64, expect: Expect) -> Result<(), BlobError> {

@@ -48,7 +48,11 @@ impl Object {
     /// The media type it was uploaded with, or what its name tells.
     pub fn media_type(&self, path: &str) -> String {
         let given = self.content_type.clone();
-        given.unwrap_or_else(|| mime_guess::from_path(path).first_or_octet_stream().to_string())
+        given.unwrap_or_else(|| {
+            mime_guess::from_path(path)
+                .first_or_octet_stream()
+                .to_string()
+        })
     }
 }
 

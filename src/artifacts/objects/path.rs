@@ -41,9 +41,7 @@ pub fn clean_dir(path: &str) -> Result<String, ObjectError> {
         return Err(ObjectError::Path("the file path leads out of its folder"));
     }
     if segments.len() > MAX_SEGMENTS {
-        return Err(ObjectError::Path(
-            "the file path has more than 32 segments",
-        ));
+        return Err(ObjectError::Path("the file path has more than 32 segments"));
     }
     let mut cleaned = segments.join("/");
     if path.ends_with('/') && !cleaned.is_empty() {
@@ -76,8 +74,18 @@ mod tests {
     fn what_leads_elsewhere_is_refused() {
         let (long, deep) = ("x".repeat(1025), "a/".repeat(33));
         for bad in [
-            "", "/", ".", "..", "../x", "a/../../x", "a/..", "a\0b", "a\u{1}b", "a\\..\\b",
-            &long, &deep,
+            "",
+            "/",
+            ".",
+            "..",
+            "../x",
+            "a/../../x",
+            "a/..",
+            "a\0b",
+            "a\u{1}b",
+            "a\\..\\b",
+            &long,
+            &deep,
         ] {
             assert!(clean(bad).is_err(), "{bad:?}");
         }

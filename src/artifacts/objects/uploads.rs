@@ -265,7 +265,9 @@ fn chosen(upload: &Upload, parts: &[Part]) -> Result<Vec<StoredPart>, ObjectErro
             return wrong(format!("part {number} was not uploaded"));
         };
         if part.etag.trim_matches('"') != stored.md5 {
-            return wrong(format!("the etag of part {number} is not that of what came"));
+            return wrong(format!(
+                "the etag of part {number} is not that of what came"
+            ));
         }
         if by_number.insert(number, stored.clone()).is_some() {
             return wrong(format!("part {number} is listed twice"));
