@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import os
 import subprocess
-import time
 from pathlib import Path
 
 import httpx
@@ -70,8 +69,8 @@ def stored(request, tmp_path):
     server.stop()
 
 
-async def storage(server):
-    who = User(server, "carol")
+async def storage(server, who=None):
+    who = who or User(server, "carol")
     api = await connect_to_server({"server_url": server.url, "token": who.token()})
     return api, await api.get_service("public/s3-storage")
 
@@ -159,30 +158,31 @@ async def test_addresses_allow_what_they_say_and_no_more(stored):
 
 
 async def test_an_upload_that_breaks_off_or_is_killed_leaves_nothing(stored):
-    api, files = await storage(stored)
+    who = User(stored, "carol")
+    api, files = await storage(stored, who)
     url = await files.put_file("half.bin")
 
-    async def endless(length):
+    async def endless():
         yield b"x" * (2 * MB)
-        if length:
-            await asyncio.sleep(60)
+        await asyncio.sleep(60)
 
     async with httpx.AsyncClient(timeout=60) as http:
-        cut = asyncio.create_task(http.put(url, content=endless(True), headers={"Content-Length": str(8 * MB)}))
+        cut = asyncio.create_task(http.put(url, content=endless(), headers={"Content-Length": str(8 * MB)}))
         await eventually(lambda: leftovers(stored), what="the upload begins")
         cut.cancel()
         await asyncio.gather(cut, return_exceptions=True)
         await eventually(lambda: not leftovers(stored), what="the upload is cleared away")
         assert await files.list_files("") == []
         await http.put(await files.put_file("kept.txt"), content=b"kept")
-        again = asyncio.create_task(http.put(url, content=endless(True), headers={"Content-Length": str(8 * MB)}))
+        again = asyncio.create_task(http.put(url, content=endless(), headers={"Content-Length": str(8 * MB)}))
         await eventually(lambda: leftovers(stored), what="the upload begins")
+        await api.disconnect()
         stored.kill()
+        again.cancel()  # its body is still to come and would not notice
         await asyncio.gather(again, return_exceptions=True)
-    await api.disconnect()
     stored.start()
     assert not leftovers(stored)
-    api, files = await storage(stored)
+    api, files = await storage(stored, who)
     assert [item["name"] for item in await files.list_files("")] == ["kept.txt"]
     got = httpx.get(await files.get_file("kept.txt"))
     assert got.text == "kept"
