@@ -174,8 +174,7 @@ impl Host {
             .map_err(|_| restarting())
     }
 
-    /// Starts the actors of all installed apps and the daemons among them, then collects files that
-    /// nothing refers to; does not delay readiness.
+    /// Starts the actors of all installed apps and the daemons among them; does not delay readiness.
     pub fn resume(&self) {
         let Ok(host) = self.shared() else {
             return;
@@ -191,10 +190,6 @@ impl Host {
                     tracing::warn!(workspace, app, %error, "no actor for an installed app");
                 }
                 host.adopt_daemon(&workspace, &app).await;
-            }
-            match host.store.collect_garbage().await {
-                Ok(removed) => tracing::debug!(removed, "unreferenced files collected"),
-                Err(error) => tracing::error!(%error, "unreferenced files stay"),
             }
         });
     }

@@ -1,6 +1,14 @@
 //! Files and datasets that users keep on the server.
 
 pub mod blobs;
+mod errors;
+mod keeper;
+pub mod objects;
 pub mod permissions;
+pub mod storage;
+pub mod transfer;
 
-pub use blobs::{BlobError, BlobId, BlobStore, FolderBlobs};
+pub use blobs::{BlobError, BlobId, BlobStore, FolderBlobs, S3Blobs, S3Settings};
+pub use keeper::KeeperActor;
+pub use objects::Objects;
+pub use transfer::Transfer;

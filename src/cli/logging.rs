@@ -22,7 +22,11 @@ pub fn init(config: &Config) -> Result<(), String> {
     let filter = EnvFilter::try_new(directives(log))
         .map_err(|error| format!("log.level \"{}\" cannot be read: {error}", log.level))?;
     let registry = tracing_subscriber::registry().with(filter);
-    let secrets = [&config.auth.root_token, &config.auth.jwt_secret];
+    let secrets = [
+        &config.auth.root_token,
+        &config.auth.jwt_secret,
+        &config.storage.secret_access_key,
+    ];
     // Colours are for people; a file or a pipe gets plain text.
     let layer = tracing_subscriber::fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())

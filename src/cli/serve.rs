@@ -165,7 +165,10 @@ fn print_config(loaded: &Loaded) {
             let origin = loaded.origins.get(&path).map_or("default", String::as_str);
             let secret = matches!(
                 path.as_str(),
-                "auth.root_token" | "auth.jwt_secret" | "accounts.resend_api_key"
+                "auth.root_token"
+                    | "auth.jwt_secret"
+                    | "accounts.resend_api_key"
+                    | "storage.secret_access_key"
             );
             let shown = match value.as_str() {
                 Some(text) if secret && !text.is_empty() => "\"…\"".to_owned(),

@@ -13,33 +13,13 @@ use Arity::{One, Switch};
 /// Flags of the reference that have no effect here, and what is used instead.
 pub static IGNORED_FLAGS: &[(&str, Arity, &str)] = &[
     ("from-env", Switch, "the environment is always read"),
-    ("enable-s3", Switch, "files are kept in the data folder"),
     (
         "enable-s3-for-anonymous-users",
         Switch,
-        "files are kept in the data folder",
+        "who may write to a workspace may store files in it",
     ),
-    ("endpoint-url", One, "files are kept in the data folder"),
-    (
-        "endpoint-url-public",
-        One,
-        "files are kept in the data folder",
-    ),
-    ("access-key-id", One, "files are kept in the data folder"),
-    (
-        "secret-access-key",
-        One,
-        "files are kept in the data folder",
-    ),
-    ("region-name", One, "files are kept in the data folder"),
-    ("workspace-bucket", One, "files are kept in the data folder"),
-    ("s3-admin-type", One, "files are kept in the data folder"),
+    ("s3-admin-type", One, "no users are made in the S3 server"),
     ("enable-s3-proxy", Switch, "files are served by this server"),
-    (
-        "s3-cleanup-period",
-        One,
-        "files are kept in the data folder",
-    ),
     (
         "start-minio-server",
         Switch,

@@ -27,6 +27,7 @@ pub struct Config {
     pub accounts: Accounts,
     pub limits: Limits,
     pub apps: Apps,
+    pub storage: Storage,
     pub startup: Startup,
     pub log: Log,
 }
@@ -324,6 +325,46 @@ impl Apps {
     /// How long an interpreter stays after its script.
     pub fn linger(&self) -> Duration {
         seconds(self.process_linger)
+    }
+}
+
+/// `[storage]`
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Storage {
+    pub s3: bool,
+    pub endpoint_url: String,
+    pub endpoint_url_public: String,
+    pub access_key_id: String,
+    pub secret_access_key: String,
+    pub region_name: String,
+    pub workspace_bucket: String,
+    pub prefix: String,
+    pub direct_downloads: bool,
+    pub cleanup_period: f64,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Storage {
+            s3: false,
+            endpoint_url: String::new(),
+            endpoint_url_public: String::new(),
+            access_key_id: String::new(),
+            secret_access_key: String::new(),
+            region_name: "us-east-1".into(),
+            workspace_bucket: "hypha-workspaces".into(),
+            prefix: String::new(),
+            direct_downloads: false,
+            cleanup_period: 300.0,
+        }
+    }
+}
+
+// Secrets must not reach a log by way of a debug print.
+impl std::fmt::Debug for Storage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Storage").finish_non_exhaustive()
     }
 }
 

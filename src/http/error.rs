@@ -23,6 +23,13 @@ pub enum HttpError {
     TooLarge(String),
     #[error("{0}")]
     Unavailable(String),
+    #[error("{0}")]
+    Conflict(String),
+    /// There is no room for more files.
+    #[error("{0}")]
+    Full(String),
+    #[error("{0}")]
+    Internal(String),
     /// A web application of a client failed.
     #[error("Internal Server Error: {0}")]
     Application(String),
@@ -80,6 +87,9 @@ impl ResponseError for HttpError {
             HttpError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             HttpError::Application(_) => StatusCode::INTERNAL_SERVER_ERROR,
             HttpError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            HttpError::Conflict(_) => StatusCode::CONFLICT,
+            HttpError::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
+            HttpError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             HttpError::Service(error) => status_of_class(error),
             HttpError::Remote(error) | HttpError::RemoteInFull(error) => status_of_call(error),
         }

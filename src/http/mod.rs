@@ -17,6 +17,7 @@ mod proxy;
 mod rpc;
 mod services;
 mod skills;
+mod transfer;
 
 use std::sync::Arc;
 
@@ -95,6 +96,7 @@ fn routes(config: &mut ServiceConfig, server: &ServerConfig) {
         .service(web::scope("/assets").configure(assets::routes))
         .service(web::scope("/admin").configure(admin::routes))
         .configure(rpc::routes)
+        .configure(transfer::routes)
         .configure(services::routes)
         .configure(|config| mcp::routes(config, server))
         .configure(apps::routes)

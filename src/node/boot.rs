@@ -13,8 +13,12 @@ use crate::admin::AdminService;
 use crate::apps::session::SessionJournal;
 use crate::apps::store::AppStore;
 use crate::apps::{Controller, Handed, Host, WorkspacesActor};
-use crate::artifacts::FolderBlobs;
-use crate::config::Config;
+use crate::artifacts::storage::StorageService;
+use crate::artifacts::transfer::TransferSettings;
+use crate::artifacts::{
+    BlobStore, FolderBlobs, KeeperActor, Objects, S3Blobs, S3Settings, Transfer,
+};
+use crate::config::{Config, Storage};
 use crate::gateway::stream::ReaperActor;
 use crate::gateway::{Gateway, WatchdogActor};
 use crate::identity::{Revocations, Tokens, TokensConfig, readable_id};
@@ -28,7 +32,7 @@ use crate::startup::{self, StartupActor, StartupEntry};
 use crate::store::{Store, StoreError};
 use crate::supervision::{
     AddrSlot, ChildSpec, ExitSlot, ExitWatch, KillHandle, OnExhausted, SharedClock, SystemClock,
-    start_here,
+    spawn_detached, start_here,
 };
 use crate::workers::browser::{BrowserActor, BrowserService, BrowserSettings, BrowserWorker};
 use crate::workers::process::{
@@ -93,13 +97,17 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
         clock.clone(),
     );
     let python = Arc::new(Python::new(&config.startup.python));
-    let apps = build_apps(&config, &store, &directory, &clock, &python)?;
+    let blobs = open_blobs(&config)?;
+    let objects = Objects::open(store.clone(), blobs.clone(), clock.clone())?;
+    let transfer = build_transfer(&config, objects, kept.url_secret, &directory)?;
+    let apps = build_apps(&config, &store, blobs, &directory, &python)?;
     let startup = build_startup(&config, &directory, &python)?;
     Ok(Arc::new(Node {
         apps: apps.host,
         browser: apps.browser,
         processes: apps.processes,
         startup,
+        transfer,
         config,
         clock,
         directory,
@@ -140,19 +148,87 @@ struct AppsParts {
     processes: Option<AddrSlot<ProcessesActor>>,
 }
 
+/// Opens the contents of files: in the data folder, or in an S3 bucket.
+fn open_blobs(config: &Config) -> Result<Arc<dyn BlobStore>, NodeError> {
+    let (storage, data) = (&config.storage, &config.server.data_dir);
+    if !storage.s3 {
+        return Ok(Arc::new(FolderBlobs::open(&data.join("blobs"))?));
+    }
+    let settings = s3_settings(storage)?;
+    let blobs = S3Blobs::open(&settings, &data.join("uploads"))?;
+    let asked = blobs.clone();
+    // A server that is away now is asked again with the first file.
+    spawn_detached("look for the bucket", async move {
+        match asked.ensure_bucket().await {
+            Ok(()) => tracing::info!(bucket = settings.bucket, "files are kept in an S3 bucket"),
+            Err(error) => tracing::error!(%error, "the S3 bucket cannot be used now"),
+        }
+    });
+    Ok(Arc::new(blobs))
+}
+
+fn s3_settings(storage: &Storage) -> Result<S3Settings, NodeError> {
+    for (name, value) in [
+        ("endpoint_url", &storage.endpoint_url),
+        ("access_key_id", &storage.access_key_id),
+        ("secret_access_key", &storage.secret_access_key),
+        ("workspace_bucket", &storage.workspace_bucket),
+    ] {
+        if value.is_empty() {
+            return Err(NodeError::Storage(name));
+        }
+    }
+    Ok(S3Settings {
+        endpoint: storage.endpoint_url.clone(),
+        public_endpoint: storage.endpoint_url_public.clone(),
+        region: storage.region_name.clone(),
+        access_key: storage.access_key_id.clone(),
+        secret_key: storage.secret_access_key.clone(),
+        bucket: storage.workspace_bucket.clone(),
+        prefix: storage.prefix.clone(),
+    })
+}
+
+/// Files of workspaces, and the addresses of all files.
+fn build_transfer(
+    config: &Config,
+    objects: Objects,
+    secret: String,
+    directory: &Arc<Directory>,
+) -> Result<Arc<Transfer>, NodeError> {
+    let settings = TransferSettings {
+        secret,
+        public_url: config.server.base_url(),
+        local_url: config.server.local_url(),
+        bucket: config.storage.workspace_bucket.clone(),
+        direct: config.storage.s3 && config.storage.direct_downloads,
+    };
+    let transfer = Transfer::new(objects.clone(), settings);
+    directory.when_gone(Box::new(move |workspace| {
+        let (objects, workspace) = (objects.clone(), workspace.to_owned());
+        spawn_detached("forget files", async move {
+            if let Err(error) = objects.remove_workspace_files(&workspace, "").await {
+                tracing::error!(workspace, %error, "files of a deleted workspace stay");
+            }
+        });
+    }));
+    let service = StorageService::new(directory.clone(), transfer.clone());
+    directory.offer(PUBLIC, service)?;
+    Ok(transfer)
+}
+
 /// The apps room with its store and workers; nothing when apps are switched off.
 fn build_apps(
     config: &Config,
     store: &Store,
+    blobs: Arc<dyn BlobStore>,
     directory: &Arc<Directory>,
-    clock: &SharedClock,
     python: &Arc<Python>,
 ) -> Result<AppsParts, NodeError> {
     if !config.apps.enabled {
         return Ok(AppsParts::default());
     }
-    let data = &config.server.data_dir;
-    let blobs = Arc::new(FolderBlobs::open(&data.join("blobs"))?);
+    let clock = &directory.clock;
     let apps = Arc::new(AppStore::open(store.clone(), blobs, clock.clone())?);
     let journal = SessionJournal::open(store, clock)?;
     let host = Host::new(
@@ -241,6 +317,8 @@ fn make_folder(path: &Path) -> Result<(), NodeError> {
 /// What a node makes up once and keeps, so that a restart changes nothing for its clients.
 struct Kept {
     secret: String,
+    /// Signs addresses of files.
+    url_secret: String,
     server_id: String,
 }
 
@@ -255,10 +333,10 @@ impl Kept {
                 Ok::<_, StoreError>(made)
             }
         };
+        let secret = || STANDARD_NO_PAD.encode(rand::random::<[u8; 32]>());
         Ok(Kept {
-            secret: keep("jwt_secret", &|| {
-                STANDARD_NO_PAD.encode(rand::random::<[u8; 32]>())
-            })?,
+            secret: keep("jwt_secret", &secret)?,
+            url_secret: keep("url_secret", &secret)?,
             server_id: keep("server_id", &readable_id)?,
         })
     }
@@ -318,7 +396,13 @@ fn child_specs(node: &Arc<Node>) -> ChildSpecs {
         ReaperActor::new(gateway.clone(), args.exit)
     })
     .on_exhausted(OnExhausted::KeepTrying);
-    let mut specs = vec![watchdog, reaper];
+    let (objects, clock) = (node.transfer.objects.clone(), node.clock.clone());
+    let every = seconds(node.config.storage.cleanup_period, 300.0);
+    let keeper = ChildSpec::actor("keeper", "keeper", &AddrSlot::new(), move |args, _| {
+        KeeperActor::new(objects.clone(), clock.clone(), every, args.exit)
+    })
+    .on_exhausted(OnExhausted::KeepTrying);
+    let mut specs = vec![watchdog, reaper, keeper];
     if let Some(browser) = &node.browser {
         let (settings, clock) = (browser.settings.clone(), node.clock.clone());
         let spec = ChildSpec::observed("browser", "browser", &browser.slot, move |args, _| {

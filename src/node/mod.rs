@@ -22,7 +22,7 @@ pub(crate) use memory::tidy_this_thread;
 
 use crate::apps::Host;
 use crate::apps::store::AppStoreError;
-use crate::artifacts::BlobError;
+use crate::artifacts::{BlobError, Transfer};
 use crate::config::{Config, ConfigError};
 use crate::gateway::Gateway;
 use crate::http;
@@ -70,6 +70,8 @@ pub enum NodeError {
     Apps(#[from] AppStoreError),
     #[error(transparent)]
     Blobs(#[from] BlobError),
+    #[error("storage.s3 is on, and storage.{0} is not set")]
+    Storage(&'static str),
     #[error("a page template is broken: {0}")]
     Template(#[from] CompileError),
     #[error(transparent)]
@@ -103,6 +105,8 @@ pub struct Node {
     pub clock: SharedClock,
     pub directory: Arc<Directory>,
     pub gateway: Arc<Gateway>,
+    /// Files, and the addresses under which they are put and fetched.
+    pub transfer: Arc<Transfer>,
     pub apps: Option<Arc<Host>>,
     browser: Option<Browser>,
     processes: Option<AddrSlot<ProcessesActor>>,

@@ -109,6 +109,25 @@ impl<T: Serialize> Tree<T> {
     }
 }
 
+impl<T: Serialize + DeserializeOwned> Tree<T> {
+    /// Changes the value under `key`; false when there is none. Changes made at the same time all
+    /// count: `change` may be called again with what another one left.
+    pub fn update(&self, key: &str, mut change: impl FnMut(&mut T)) -> Result<bool, StoreError> {
+        loop {
+            let Some(old) = self.engine.get(key)? else {
+                return Ok(false);
+            };
+            let mut value = self.decode(key, &old)?;
+            change(&mut value);
+            let new = self.encode(key, &value)?;
+            let swapped = self.engine.compare_and_swap(key, Some(&old), Some(new))?;
+            if swapped.is_ok() {
+                return Ok(true);
+            }
+        }
+    }
+}
+
 impl<T: DeserializeOwned> Tree<T> {
     /// The value under `key`.
     pub fn get(&self, key: &str) -> Result<Option<T>, StoreError> {
@@ -139,6 +158,28 @@ impl<T: DeserializeOwned> Tree<T> {
             let value = self.decode(&key, &value)?;
             Ok((key, value))
         })
+    }
+
+    /// The entries from the key `from` on whose keys start with `prefix`, in key order, read and
+    /// decoded one at a time.
+    pub fn range_from(
+        &self,
+        from: &str,
+        prefix: &str,
+    ) -> impl Iterator<Item = Result<(String, T), StoreError>> + '_ {
+        let prefix = prefix.as_bytes().to_vec();
+        let entries = self.engine.range(from.as_bytes()..);
+        entries
+            .take_while(move |entry| match entry {
+                Ok((key, _)) => key.starts_with(&prefix),
+                Err(_) => true,
+            })
+            .map(|entry| {
+                let (key, value) = entry?;
+                let key = self.read_key(&key)?;
+                let value = self.decode(&key, &value)?;
+                Ok((key, value))
+            })
     }
 
     /// The entries whose keys start with `prefix`, in key order.

@@ -102,8 +102,13 @@ pub struct Directory {
     /// Empty workspaces, and when they are to go (on the node's clock).
     emptied: DashMap<String, Duration>,
     apps: OnceLock<Arc<dyn AppHost>>,
+    /// Rooms that keep things for workspaces, told when one is gone.
+    keepers: RwLock<Vec<Forget>>,
     pub(super) own: Weak<Directory>,
 }
+
+/// Drops what a room keeps for a workspace, by its id.
+pub type Forget = Box<dyn Fn(&str) + Send + Sync>;
 
 /// What a directory is made of.
 pub struct DirectoryParts {
@@ -155,6 +160,7 @@ impl Directory {
             connections: DashMap::new(),
             emptied: DashMap::new(),
             apps: OnceLock::new(),
+            keepers: RwLock::default(),
             own: own.clone(),
         });
         Ok(directory)
@@ -163,6 +169,11 @@ impl Directory {
     /// Connects the apps room; only the first call counts.
     pub fn attach_apps(&self, apps: Arc<dyn AppHost>) {
         let _ = self.apps.set(apps);
+    }
+
+    /// Has a room told of every workspace that is gone.
+    pub fn when_gone(&self, forget: Forget) {
+        self.keepers.write().push(forget);
     }
 
     /// The apps room, once it is attached.
@@ -454,6 +465,9 @@ impl Directory {
     fn forget_contents(&self, id: &str) {
         if let Some(apps) = self.apps() {
             apps.workspace_deleted(id);
+        }
+        for forget in self.keepers.read().iter() {
+            forget(id);
         }
         if let Err(error) = self.events.forget(id) {
             tracing::error!(%error, workspace = id, "logged events stay in the store");

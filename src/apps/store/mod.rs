@@ -32,7 +32,7 @@ use crate::apps::files::AppFile;
 use crate::artifacts::BlobStore;
 use crate::store::{Store, Tree};
 use crate::supervision::SharedClock;
-use model::{Artifact, FileEntry, Ops, key};
+use model::{Artifact, Object, Ops, key};
 
 type Fields = serde_json::Map<String, serde_json::Value>;
 
@@ -49,7 +49,7 @@ struct Inner {
     artifacts: Tree<Artifact>,
     /// Manifests of committed versions.
     manifests: Tree<Fields>,
-    files: Tree<FileEntry>,
+    files: Tree<Object>,
     ops: Tree<Ops>,
     /// Keys of the apps that are switched off; what `ops` says, for questions that cannot wait.
     disabled: DashSet<String>,
@@ -311,27 +311,6 @@ impl AppStore {
         self.blocking(move |inner| inner.set_disabled(&key, &name, disabled))
             .await?;
         self.durable().await
-    }
-
-    /// Removes files that no version refers to; returns how many. Young ones stay: an install
-    /// under way has stored them and not yet referred to them.
-    ///
-    /// # Errors
-    /// The store failed.
-    pub async fn collect_garbage(&self) -> Result<usize, AppStoreError> {
-        let used = self.blocking(Inner::used_blobs).await?;
-        let mut removed = 0;
-        for blob in self.inner.blobs.ids().await? {
-            let stat = self.inner.blobs.stat(&blob).await?;
-            let old = stat.is_some_and(|stat| {
-                let age = self.inner.clock.unix() - model::unix(stat.put_at);
-                age > model::YOUNG_S
-            });
-            if old && !used.contains(&blob) && self.inner.blobs.remove(&blob).await? {
-                removed += 1;
-            }
-        }
-        Ok(removed)
     }
 }
 

@@ -1,41 +1,23 @@
 //! The stored records (design: trees `artifacts`, `artifact_versions`, `files`, `apps_ops`).
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use serde::{Deserialize, Serialize};
 
 use super::{AppStoreError, Fields};
 use crate::apps::files::AppFile;
 use crate::apps::manifest::Manifest;
 use crate::artifacts::BlobId;
+pub(super) use crate::artifacts::objects::{Object, dir_key, file_key};
 
 /// Committed versions that are kept; older ones go with the next commit.
 pub(super) const KEPT_VERSIONS: usize = 20;
 /// Longest label in bytes.
 const MAX_LABEL: usize = 128;
-/// Seconds for which an unreferenced file is left alone.
-pub(super) const YOUNG_S: f64 = 3600.0;
 /// Separates the parts of a key; no name holds it.
 const SEPARATOR: char = '\u{1}';
 
 /// Key of an app.
 pub(super) fn key(workspace: &str, app: &str) -> String {
     format!("{workspace}{SEPARATOR}{app}")
-}
-
-/// Key of a version, or the prefix of its files.
-pub(super) fn dir_key(id: &str, dir: u32) -> String {
-    format!("{id}{SEPARATOR}{dir:08}")
-}
-
-/// Key of a file.
-pub(super) fn file_key(id: &str, dir: u32, path: &str) -> String {
-    format!("{}{SEPARATOR}{path}", dir_key(id, dir))
-}
-
-pub(super) fn unix(time: SystemTime) -> f64 {
-    time.duration_since(UNIX_EPOCH)
-        .map_or(0.0, |since| since.as_secs_f64())
 }
 
 /// Which version is meant.
@@ -188,14 +170,6 @@ pub(super) struct Artifact {
     pub created_at: i64,
     pub last_modified: i64,
     pub created_by: String,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct FileEntry {
-    pub blob: BlobId,
-    pub size: u64,
-    /// Seconds since 1970.
-    pub at: f64,
 }
 
 /// Operational switches, apart from the versioned manifest.

@@ -1,7 +1,5 @@
 //! Looking things up.
 
-use std::collections::HashSet;
-
 use serde_json::{Value as Json, json};
 
 use super::model::{
@@ -286,14 +284,6 @@ impl Inner {
             .collect();
         entries.push(json!({ "_intent": "new_version" }));
         Ok(entries)
-    }
-
-    pub(super) fn used_blobs(&self) -> Result<HashSet<BlobId>, AppStoreError> {
-        let mut used = HashSet::new();
-        for entry in self.files.iter() {
-            used.insert(entry?.1.blob);
-        }
-        Ok(used)
     }
 }
 

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::edits::StageEdit;
 use super::model::{
-    APPLICATION, Artifact, COLLECTION, Draft, FileEntry, KIND_COLLECTION, Ops, Slot, StageRequest,
+    APPLICATION, Artifact, COLLECTION, Draft, KIND_COLLECTION, Object, Ops, Slot, StageRequest,
     StoredFile, Version, dir_key, file_key, key,
 };
 use super::{AppStoreError, Fields, Inner};
@@ -148,10 +148,12 @@ impl Inner {
         dir: u32,
         file: &StoredFile,
     ) -> Result<(), AppStoreError> {
-        let entry = FileEntry {
+        let entry = Object {
             blob: file.blob,
             size: file.size,
             at: self.now(),
+            etag: None,
+            content_type: None,
         };
         batch.put(&self.files, &file_key(id, dir, &file.path), &entry)?;
         Ok(())

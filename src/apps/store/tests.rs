@@ -187,15 +187,6 @@ async fn unfinished_installs_are_forgotten_when_the_store_opens() {
 }
 
 #[tokio::test]
-async fn files_of_dropped_versions_are_collected_once_they_are_old() {
-    let it = fixture();
-    install(&it.apps, "calc", "one").await;
-    it.apps.uninstall("ws", "calc").await.unwrap();
-    // The fixture's clock stands long before the files were written.
-    assert_eq!(it.apps.collect_garbage().await.unwrap(), 0);
-}
-
-#[tokio::test]
 async fn installs_and_edits_do_not_meet() {
     let it = fixture();
     install(&it.apps, "calc", "one").await;

@@ -1,17 +1,25 @@
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::stream::{self, StreamExt};
+use parking_lot::Mutex;
 
-use super::{BlobError, BlobId, BlobStat, BlobStore};
+use super::spool::{Spool, blocking};
+use super::{
+    BlobError, BlobId, BlobStat, BlobStore, Expect, Incoming, Outgoing, Presentation, Put,
+};
 
 /// Where a blob is written before it gets its name.
 const UNFINISHED: &str = "tmp";
+/// Bytes that are read from a file in one go.
+const READ_AT_ONCE: u64 = 256 * 1024;
 
 /// Blobs as files: `<dir>/<first two digits>/<id>`.
 ///
@@ -26,23 +34,19 @@ pub struct FolderBlobs {
 struct Folder {
     dir: PathBuf,
     counter: AtomicU64,
+    /// Held while a file gets its name or is made young, and while an old one is taken away.
+    naming: Mutex<()>,
 }
 
 impl FolderBlobs {
     /// Opens the folder `dir`, creates it if need be and clears what a crash left unfinished.
     pub fn open(dir: &Path) -> Result<FolderBlobs, BlobError> {
-        let unfinished = dir.join(UNFINISHED);
-        match fs::remove_dir_all(&unfinished) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(io_error("clear unfinished blobs")(error));
-            }
-            _ => {}
-        }
-        fs::create_dir_all(&unfinished).map_err(io_error("create the blob folder"))?;
+        clear(&dir.join(UNFINISHED))?;
         Ok(FolderBlobs {
             folder: Arc::new(Folder {
                 dir: dir.to_owned(),
                 counter: AtomicU64::new(0),
+                naming: Mutex::new(()),
             }),
         })
     }
@@ -53,26 +57,61 @@ impl FolderBlobs {
         work: impl FnOnce(&Folder) -> io::Result<T> + Send + 'static,
     ) -> Result<T, BlobError> {
         let folder = self.folder.clone();
-        match tokio::task::spawn_blocking(move || work(&folder)).await {
-            Ok(outcome) => outcome.map_err(io_error(what)),
-            Err(gone) => Err(io_error(what)(io::Error::other(gone))),
-        }
+        blocking(what, move || work(&folder)).await
     }
+}
+
+/// Makes `dir` an empty folder.
+pub(super) fn clear(dir: &Path) -> Result<(), BlobError> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(BlobError::io("clear unfinished blobs")(error));
+        }
+        _ => {}
+    }
+    fs::create_dir_all(dir).map_err(BlobError::io("create the blob folder"))
 }
 
 #[async_trait]
 impl BlobStore for FolderBlobs {
     async fn put(&self, bytes: Bytes) -> Result<BlobId, BlobError> {
-        self.blocking("put a blob", move |folder| folder.put(&bytes))
-            .await
+        let body = stream::iter([Ok(bytes)]).boxed();
+        Ok(self.put_stream(body, Expect::default()).await?.id)
     }
 
-    async fn get(&self, id: &BlobId) -> Result<Bytes, BlobError> {
+    async fn put_stream(&self, body: Incoming, expect: Expect) -> Result<Put, BlobError> {
+        let spool = self.blocking("begin an upload", Folder::spool).await?;
+        let (spool, put) = spool.fill(body, expect).await?;
+        let id = put.id;
+        self.blocking("put a blob", move |folder| folder.shelve(spool, &id))
+            .await?;
+        Ok(put)
+    }
+
+    async fn read(&self, id: &BlobId, range: Option<Range<u64>>) -> Result<Outgoing, BlobError> {
         let id = *id;
-        let found = self.blocking("get a blob", move |folder| {
-            present(fs::read(folder.path(&id)))
+        let opened = self.blocking("open a blob", move |folder| {
+            let Some(mut file) = present(File::open(folder.path(&id)))? else {
+                return Ok(None);
+            };
+            let range = match range {
+                Some(range) => range,
+                None => 0..file.metadata()?.len(),
+            };
+            file.seek(SeekFrom::Start(range.start))?;
+            Ok(Some((file, range.end.saturating_sub(range.start))))
         });
-        found.await?.map(Bytes::from).ok_or(BlobError::Missing(id))
+        let (file, left) = opened.await?.ok_or(BlobError::Missing(id))?;
+        Ok(pieces(file, left))
+    }
+
+    async fn presigned_get(
+        &self,
+        _: &BlobId,
+        _: Duration,
+        _: &Presentation,
+    ) -> Result<Option<String>, BlobError> {
+        Ok(None)
     }
 
     async fn stat(&self, id: &BlobId) -> Result<Option<BlobStat>, BlobError> {
@@ -83,8 +122,18 @@ impl BlobStore for FolderBlobs {
 
     async fn remove(&self, id: &BlobId) -> Result<bool, BlobError> {
         let id = *id;
+        self.blocking("remove a blob", move |folder| folder.remove(&id))
+            .await
+    }
+
+    async fn remove_older(&self, id: &BlobId, time: SystemTime) -> Result<bool, BlobError> {
+        let id = *id;
         self.blocking("remove a blob", move |folder| {
-            Ok(present(fs::remove_file(folder.path(&id)))?.is_some())
+            let _naming = folder.naming.lock();
+            match folder.stat(&id)? {
+                Some(stat) if stat.put_at < time => folder.remove(&id),
+                _ => Ok(false),
+            }
         })
         .await
     }
@@ -94,27 +143,46 @@ impl BlobStore for FolderBlobs {
     }
 }
 
+/// `left` bytes of a file from where it stands, each piece read when the one before is taken.
+fn pieces(file: File, left: u64) -> Outgoing {
+    stream::try_unfold((file, left), |(mut file, left)| async move {
+        if left == 0 {
+            return Ok(None);
+        }
+        blocking("read a blob", move || {
+            let mut piece = vec![0; left.min(READ_AT_ONCE) as usize];
+            file.read_exact(&mut piece)?;
+            let left = left - piece.len() as u64;
+            Ok(Some((Bytes::from(piece), (file, left))))
+        })
+        .await
+    })
+    .boxed()
+}
+
 impl Folder {
     fn path(&self, id: &BlobId) -> PathBuf {
         let name = id.to_string();
         self.dir.join(&name[..2]).join(name)
     }
 
-    fn put(&self, bytes: &[u8]) -> io::Result<BlobId> {
-        let id = BlobId::of(bytes);
-        let path = self.path(&id);
+    fn spool(&self) -> io::Result<Spool> {
+        let number = self.counter.fetch_add(1, Ordering::Relaxed);
+        Spool::create(self.dir.join(UNFINISHED).join(number.to_string()))
+    }
+
+    /// Gives a finished upload its name, or makes the blob young that is there already.
+    fn shelve(&self, spool: Spool, id: &BlobId) -> io::Result<()> {
+        let path = self.path(id);
         let shelf = self.shelf_of(&path)?;
-        if !renew(&path)? {
-            let unfinished = self.write_unfinished(bytes)?;
-            if let Err(error) = fs::rename(&unfinished, &path) {
-                // The rename's error is the one to report.
-                let _ = fs::remove_file(&unfinished);
-                return Err(error);
+        {
+            let _naming = self.naming.lock();
+            if !renew(&path)? {
+                spool.rename(&path)?;
             }
         }
         // Also for a blob found in place: another task may have renamed it and not yet come here.
-        sync_dir(&shelf)?;
-        Ok(id)
+        sync_dir(&shelf)
     }
 
     /// The directory a blob belongs in, which is on disk when this returns.
@@ -129,20 +197,8 @@ impl Folder {
         }
     }
 
-    fn write_unfinished(&self, bytes: &[u8]) -> io::Result<PathBuf> {
-        let number = self.counter.fetch_add(1, Ordering::Relaxed);
-        let path = self.dir.join(UNFINISHED).join(number.to_string());
-        let mut options = OpenOptions::new();
-        let mut file = options.write(true).create_new(true).open(&path)?;
-        let written = file.write_all(bytes).and_then(|()| file.sync_all());
-        match written {
-            Ok(()) => Ok(path),
-            Err(error) => {
-                // The write's error is the one to report.
-                let _ = fs::remove_file(&path);
-                Err(error)
-            }
-        }
+    fn remove(&self, id: &BlobId) -> io::Result<bool> {
+        Ok(present(fs::remove_file(self.path(id)))?.is_some())
     }
 
     fn stat(&self, id: &BlobId) -> io::Result<Option<BlobStat>> {
@@ -191,10 +247,6 @@ fn present<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-fn io_error(what: &'static str) -> impl Fn(io::Error) -> BlobError {
-    move |source| BlobError::Io { what, source }
 }
 
 #[cfg(test)]

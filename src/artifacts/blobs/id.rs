@@ -19,6 +19,11 @@ impl BlobId {
     pub fn of(bytes: &[u8]) -> BlobId {
         BlobId(Sha256::digest(bytes).into())
     }
+
+    /// The id of bytes that went through a hasher.
+    pub(super) fn finish(hasher: Sha256) -> BlobId {
+        BlobId(hasher.finalize().into())
+    }
 }
 
 impl fmt::Display for BlobId {

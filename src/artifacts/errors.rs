@@ -1,0 +1,41 @@
+//! Failures of files as clients of services see them.
+
+use super::blobs::BlobError;
+use super::objects::ObjectError;
+use super::transfer::LandError;
+use crate::peer::{ErrorClass, ServiceError};
+
+impl From<ObjectError> for ServiceError {
+    fn from(error: ObjectError) -> Self {
+        let text = error.to_string();
+        match error {
+            ObjectError::Missing(_) => ServiceError::new(ErrorClass::FileNotFound, text),
+            ObjectError::NoUpload | ObjectError::Parts(_) | ObjectError::Path(_) => {
+                ServiceError::value(text)
+            }
+            ObjectError::Blob(BlobError::Full | BlobError::Length(_) | BlobError::Broken(_)) => {
+                ServiceError::runtime(text)
+            }
+            ObjectError::Blob(BlobError::Unavailable { .. }) => {
+                tracing::error!(error = text, "the file storage does not work");
+                let text = "the file storage is not available, try again later";
+                ServiceError::new(ErrorClass::Busy, text)
+            }
+            ObjectError::Blob(BlobError::Missing(_) | BlobError::Io { .. })
+            | ObjectError::Store(_)
+            | ObjectError::Interrupted(_) => {
+                tracing::error!(error = text, "the file storage failed");
+                ServiceError::runtime("the server could not read or store the file")
+            }
+        }
+    }
+}
+
+impl From<LandError> for ServiceError {
+    fn from(error: LandError) -> Self {
+        match error {
+            LandError::Failed(error) => error.into(),
+            closed => ServiceError::value(closed.to_string()),
+        }
+    }
+}
