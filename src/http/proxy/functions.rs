@@ -93,7 +93,8 @@ struct Streams<'a> {
 impl Streams<'_> {
     /// The stream behind a value, if it is a generator of the provider.
     fn of(&self, value: &Value) -> Option<Generator> {
-        Generator::from_result(value, &self.provider, self.peer, &self.options)
+        // The body of a page has no place for the stack of a failure.
+        Generator::from_result(value, &self.provider, self.peer, &self.options, false)
     }
 }
 
