@@ -84,7 +84,6 @@ pub static IGNORED_FLAGS: &[(&str, Arity, &str)] = &[
     ("ollama-host", One, "service search is not offered"),
     ("openai-base-url", One, "service search is not offered"),
     ("openai-api-key", One, "service search is not offered"),
-    ("enable-mcp", Switch, "MCP is not offered yet"),
     ("enable-a2a", Switch, "A2A is not offered"),
     ("enable-k8s-worker", Switch, "workers register themselves"),
     (

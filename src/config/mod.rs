@@ -47,6 +47,8 @@ pub struct Server {
     pub static_mounts: Vec<String>,
     pub disable_agent_skills: bool,
     pub trusted_proxies: Vec<String>,
+    pub enable_mcp: bool,
+    pub expose_detailed_errors: bool,
 }
 
 impl Default for Server {
@@ -64,6 +66,8 @@ impl Default for Server {
             static_mounts: Vec::new(),
             disable_agent_skills: false,
             trusted_proxies: vec!["127.0.0.0/8".into(), "::1".into()],
+            enable_mcp: false,
+            expose_detailed_errors: false,
         }
     }
 }

@@ -131,6 +131,20 @@ pub static SETTINGS: &[Setting] = &[
         "Proxies whose X-Forwarded-For is believed",
     ),
     setting(
+        "server.enable_mcp",
+        Some("enable-mcp"),
+        &["HYPHA_ENABLE_MCP"],
+        Bool,
+        "Offer services to MCP clients, and run mcp-server apps",
+    ),
+    setting(
+        "server.expose_detailed_errors",
+        None,
+        &["HYPHA_EXPOSE_DETAILED_ERRORS"],
+        Bool,
+        "Send the stack of a failed service call to its caller",
+    ),
+    setting(
         "auth.root_token",
         Some("root-token"),
         &["HYPHA_ROOT_TOKEN"],

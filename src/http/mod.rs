@@ -8,6 +8,7 @@ mod edge;
 mod error;
 mod foreign;
 mod health;
+mod mcp;
 mod metrics;
 mod mounts;
 mod pages;
@@ -52,6 +53,7 @@ pub fn listen(node: Arc<Node>) -> Result<Server, NodeError> {
         address: address.clone(),
         source,
     };
+    let streams = mcp::streams();
     let edge = Arc::new(Edge::new(&node.config, node.clock.clone())?);
     let http = HttpServer::new(move || {
         tidy_this_thread(node.clock.clone());
@@ -59,6 +61,7 @@ pub fn listen(node: Arc<Node>) -> Result<Server, NodeError> {
             .app_data(Data::from(edge.clone()))
             .app_data(Data::from(edge.meter()))
             .app_data(Data::from(node.clone()))
+            .app_data(Data::from(streams.clone()))
             .app_data(Data::from(node.gateway.clone()))
             .wrap(from_fn(foreign::recognise))
             // The last one is the outermost: what it turns away reaches nothing else.
@@ -92,6 +95,7 @@ fn routes(config: &mut ServiceConfig, server: &ServerConfig) {
         .service(web::scope("/admin").configure(admin::routes))
         .configure(rpc::routes)
         .configure(services::routes)
+        .configure(|config| mcp::routes(config, server))
         .configure(apps::routes)
         .configure(proxy::routes)
         .configure(pages::routes)

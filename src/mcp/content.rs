@@ -149,9 +149,7 @@ mod tests {
 
     fn model(held: crate::wire::Map) -> Value {
         let schema = map! { "type" => "object" };
-        Value::Map(
-            map! { "_rtype" => "pydantic_model", "_rvalue" => held, "_rschema" => schema },
-        )
+        Value::Map(map! { "_rtype" => "pydantic_model", "_rvalue" => held, "_rschema" => schema })
     }
 
     #[test]

@@ -2,9 +2,7 @@
 
 use serde_json::{Map as JsonMap, Value as Json, json};
 
-use super::content::{
-    plain, prompt_result, resource_result, tidy, tool_failure, tool_result,
-};
+use super::content::{plain, prompt_result, resource_result, tidy, tool_failure, tool_result};
 use super::message::{
     Failure, INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, PROTOCOL_VERSIONS,
     RESOURCE_NOT_FOUND,
@@ -49,10 +47,13 @@ pub async fn answer(
         "resources/read" if surface.has_resources() => request.read_resource().await,
         "prompts/list" if surface.has_prompts() => request.prompts().await,
         "prompts/get" if surface.has_prompts() => request.get_prompt().await,
-        "tools/list" | "tools/call" | "resources/list" | "resources/templates/list"
-        | "resources/read" | "prompts/list" | "prompts/get" => {
-            Err(Failure::new(METHOD_NOT_FOUND, "Method not found"))
-        }
+        "tools/list"
+        | "tools/call"
+        | "resources/list"
+        | "resources/templates/list"
+        | "resources/read"
+        | "prompts/list"
+        | "prompts/get" => Err(Failure::new(METHOD_NOT_FOUND, "Method not found")),
         known if UNOFFERED.contains(&known) => {
             Err(Failure::new(METHOD_NOT_FOUND, "Method not found"))
         }

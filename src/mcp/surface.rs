@@ -73,7 +73,9 @@ impl Function {
         }
         let mut remote = RemoteFunction::try_from(value).ok()?;
         remote.resolve_target(&record.workspace);
-        let told = map.get("_rschema").filter(|schema| schema.as_map().is_some());
+        let told = map
+            .get("_rschema")
+            .filter(|schema| schema.as_map().is_some());
         let registered = || {
             let steps: Vec<&str> = path.split('.').collect();
             record
@@ -97,7 +99,10 @@ impl Function {
 
     /// The schema of its arguments. Clients demand an object.
     fn parameters(&self) -> Json {
-        let given = self.schema.as_ref().and_then(|schema| schema.get("parameters"));
+        let given = self
+            .schema
+            .as_ref()
+            .and_then(|schema| schema.get("parameters"));
         let mut parameters = match given {
             Some(given) if given.is_object() => given.clone(),
             _ => json!({}),
@@ -431,7 +436,9 @@ fn titled(path: &str) -> String {
     let words = path.split(['/', '_']).filter(|word| !word.is_empty());
     let words = words.map(|word| {
         let mut letters = word.chars();
-        let first = letters.next().map(|letter| letter.to_uppercase().to_string());
+        let first = letters
+            .next()
+            .map(|letter| letter.to_uppercase().to_string());
         first.unwrap_or_default() + letters.as_str()
     });
     words.collect::<Vec<_>>().join(" ")

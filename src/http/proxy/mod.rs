@@ -101,7 +101,7 @@ async fn to_root(request: HttpRequest, path: Path<(String, String)>) -> HttpResp
 
 /// The service that an address names. When nobody offers it, and exactly one installed app would,
 /// that app is started (server-apps.md 3.6).
-async fn find(
+pub(super) async fn find(
     node: &Node,
     workspace: &str,
     service_id: &str,
@@ -109,7 +109,11 @@ async fn find(
     context: &CallContext,
 ) -> Result<Arc<ServiceRecord>, ServiceError> {
     let directory = &node.directory;
-    let name = format!("{workspace}/{service_id}");
+    // A whole id may name another workspace.
+    let name = match service_id.contains('/') {
+        true => service_id.to_owned(),
+        false => format!("{workspace}/{service_id}"),
+    };
     let missing = match directory.resolve(&name, options, context).await {
         Err(error) if error.class == ErrorClass::Key => error,
         found => return found,
