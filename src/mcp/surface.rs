@@ -73,24 +73,33 @@ impl Function {
         }
         let mut remote = RemoteFunction::try_from(value).ok()?;
         remote.resolve_target(&record.workspace);
-        let told = map
+        // The registration has schemas of all functions, but the client library makes those of
+        // functions that nobody meant to be called by a machine up.
+        let schema = map
             .get("_rschema")
             .filter(|schema| schema.as_map().is_some());
-        let registered = || {
-            let steps: Vec<&str> = path.split('.').collect();
-            record
-                .function(&steps)
-                .filter(|schema| schema.contains_key("parameters"))
-                .map(|schema| Value::Map(schema.clone()))
-        };
         Some(Function {
             remote,
             path: path.to_owned(),
-            schema: told
-                .cloned()
-                .or_else(registered)
-                .map(|schema| schema.to_json()),
+            schema: schema.map(Value::to_json),
         })
+    }
+
+    /// Leaves out the parameter that the client library fills in.
+    fn without_context(&mut self) {
+        let parameters = self.schema.as_mut().and_then(|it| it.get_mut("parameters"));
+        let Some(parameters) = parameters else {
+            return;
+        };
+        if let Some(properties) = parameters
+            .get_mut("properties")
+            .and_then(Json::as_object_mut)
+        {
+            properties.remove("context");
+        }
+        if let Some(required) = parameters.get_mut("required").and_then(Json::as_array_mut) {
+            required.retain(|name| name != "context");
+        }
     }
 
     fn description(&self) -> Option<&str> {
@@ -255,6 +264,13 @@ impl Surface {
         } else {
             surface.wrap(service, record);
         }
+        let config = service.get("config");
+        if config
+            .and_then(|it| it.get("require_context"))
+            .is_some_and(Value::truthy)
+        {
+            surface.functions().for_each(Function::without_context);
+        }
         Ok(surface)
     }
 
@@ -275,6 +291,12 @@ impl Surface {
 
     pub fn has_prompts(&self) -> bool {
         !self.prompts.is_empty() || self.native("list_prompts").is_some()
+    }
+
+    /// All functions whose arguments clients are told.
+    fn functions(&mut self) -> impl Iterator<Item = &mut Function> {
+        let tools = self.tools.iter_mut().map(|tool| &mut tool.function);
+        tools.chain(self.prompts.iter_mut().map(|prompt| &mut prompt.function))
     }
 
     fn read_tools(

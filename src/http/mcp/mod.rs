@@ -120,7 +120,7 @@ async fn provider(
     service: &str,
     node: &Data<Node>,
 ) -> Result<Provider, McpError> {
-    let context = caller::in_workspace(request, node, workspace)?;
+    let context = caller::calling(request, node, workspace)?;
     let options = LookupOptions {
         mode: mode_of(request),
         ..LookupOptions::default()
