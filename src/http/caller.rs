@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::HttpError;
+use super::cross_site::cookie_counts;
 use super::foreign::Recognised;
 use crate::admin::is_administrator;
 use crate::identity::{Level, TokenError, UserInfo};
@@ -18,7 +19,8 @@ use crate::workspace::PUBLIC;
 /// Name of the cookie that the web pages keep a token in.
 const COOKIE: &str = "access_token";
 
-/// The token of a request: `Bearer`, the password of `Basic`, the raw header, or the cookie.
+/// The token of a request: `Bearer`, the password of `Basic`, the raw header, or the cookie where
+/// it counts.
 pub(super) fn token(request: &HttpRequest) -> Option<String> {
     for (name, value) in request.headers() {
         let Ok(text) = value.to_str() else {
@@ -28,6 +30,7 @@ pub(super) fn token(request: &HttpRequest) -> Option<String> {
             return Some(from_authorization(text));
         }
         if name == header::COOKIE
+            && cookie_counts(request)
             && let Some(token) = from_cookie(text)
         {
             return Some(token);

@@ -32,6 +32,9 @@ pub enum HttpError {
     /// A failed call of a client's service.
     #[error("RemoteException: {}", .0.described())]
     Remote(#[from] CallError),
+    /// The same with the peer's stack, where the operator wants callers to see it.
+    #[error("RemoteException: {}", .0.detailed())]
+    RemoteInFull(CallError),
 }
 
 /// The status of an error text that came from elsewhere (http.md 1.3).
@@ -60,6 +63,13 @@ fn status_of_class(error: &ServiceError) -> StatusCode {
     }
 }
 
+fn status_of_call(error: &CallError) -> StatusCode {
+    match error {
+        CallError::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+        error => status_of_text(&error.described()),
+    }
+}
+
 impl ResponseError for HttpError {
     fn status_code(&self) -> StatusCode {
         match self {
@@ -71,8 +81,7 @@ impl ResponseError for HttpError {
             HttpError::Application(_) => StatusCode::INTERNAL_SERVER_ERROR,
             HttpError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             HttpError::Service(error) => status_of_class(error),
-            HttpError::Remote(CallError::Timeout { .. }) => StatusCode::GATEWAY_TIMEOUT,
-            HttpError::Remote(error) => status_of_text(&error.described()),
+            HttpError::Remote(error) | HttpError::RemoteInFull(error) => status_of_call(error),
         }
     }
 

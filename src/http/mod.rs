@@ -4,6 +4,7 @@ mod admin;
 mod apps;
 mod assets;
 mod caller;
+mod cross_site;
 mod edge;
 mod error;
 mod foreign;
