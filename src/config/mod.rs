@@ -79,8 +79,7 @@ impl Server {
         if self.public_base_url.is_empty() {
             return self.local_url();
         }
-        let origin = self.public_base_url.trim_end_matches('/');
-        format!("{origin}{}", self.prefix())
+        self.public_base_url.trim_end_matches('/').to_owned()
     }
 
     /// What all paths begin with: nothing, or `/a/b`.

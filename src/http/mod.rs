@@ -7,6 +7,7 @@ mod caller;
 mod cross_site;
 mod edge;
 mod error;
+mod files;
 mod foreign;
 mod health;
 mod mcp;

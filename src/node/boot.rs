@@ -35,6 +35,7 @@ use crate::supervision::{
     spawn_detached, start_here,
 };
 use crate::workers::browser::{BrowserActor, BrowserService, BrowserSettings, BrowserWorker};
+use crate::workers::mcp::{McpService, McpWorker};
 use crate::workers::process::{
     ProcessService, ProcessSettings, ProcessesActor, PythonWorker, TerminalService, TerminalWorker,
 };
@@ -250,6 +251,11 @@ fn build_apps(
         true => Some(add_processes(config, &host, apps, python)?),
         false => None,
     };
+    if config.server.enable_mcp {
+        let worker = Arc::new(McpWorker::new(directory.router.server_id()));
+        host.workers.add(worker.clone());
+        directory.offer(PUBLIC, McpService::new(worker))?;
+    }
     Ok(AppsParts {
         host: Some(host),
         browser,

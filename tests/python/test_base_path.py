@@ -3,6 +3,9 @@
 import httpx
 import pytest
 from hypha_rpc import connect_to_server
+from hypha_rpc.utils.schema import schema_function
+from mcp.client.session import ClientSession
+from mcp.client.sse import sse_client
 
 from harness import Server, User
 
@@ -12,7 +15,8 @@ BASE = "/my/engine"
 @pytest.fixture(scope="module")
 def below(tmp_path_factory):
     folder = tmp_path_factory.mktemp("below")
-    server = Server(folder / "data", folder / "server.log", args=("--enable-server-apps", "--base-path", BASE))
+    server = Server(folder / "data", folder / "server.log", args=("--enable-server-apps", "--enable-mcp",
+                                                                        "--base-path", BASE))
     server.root = server.url
     server.url += BASE
     server.start()
@@ -57,3 +61,29 @@ async def test_an_app_in_the_browser_finds_its_server(below):
                 manifest={"name": kind, "type": kind, "version": "1.0.0"})
             service = await api.get_service(f"default@{app['id']}")
             assert await service.add(1, 2) == 3
+
+
+async def test_mcp_and_web_applications_know_the_base(below, connect):
+    @schema_function
+    def two() -> int:
+        """Two."""
+        return 2
+
+    async def index(event):
+        return {"status": 200, "body": event["root_path"]}
+
+    user = User(below, "base-mcp")
+    api = await connect(user, at=below)
+    await api.register_service({"id": "tools", "two": two, "config": {"visibility": "public"}})
+    await api.register_service({"id": "page", "type": "functions", "index": index,
+                                "config": {"visibility": "public"}})
+    base = f"{below.url}/{user.workspace}/mcp"
+    async with httpx.AsyncClient() as http:
+        page = (await http.get(f"{base}/tools")).json()
+        assert page["endpoints"]["sse"] == f"{BASE}/{user.workspace}/mcp/tools/sse"
+        assert (await http.get(base)).headers["location"] == f"{BASE}/{user.workspace}/mcp/"
+        assert (await http.get(f"{below.url}/{user.workspace}/apps/page/")).text == BASE
+    async with sse_client(f"{base}/tools/sse") as streams:
+        async with ClientSession(*streams) as session:
+            await session.initialize()
+            assert (await session.call_tool("two", {})).content[0].text == "2"

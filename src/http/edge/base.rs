@@ -73,6 +73,8 @@ impl BasePath {
             .get(LOCATION)
             .and_then(|location| location.to_str().ok())
             .filter(|location| location.starts_with('/') && !location.starts_with("//"))
+            // An app that knows its whole path (`root_path`) leads below the base by itself.
+            .filter(|location| self.target(location) == Target::Outside)
             .and_then(|path| HeaderValue::from_str(&format!("{}{path}", self.prefix)).ok());
         if let Some(location) = below {
             headers.insert(LOCATION, location);
@@ -104,6 +106,7 @@ mod tests {
         let base = BasePath::new("/b".into());
         for (given, want) in [
             ("/x/", "/b/x/"),
+            ("/b/x/", "/b/x/"),
             ("//other/x", "//other/x"),
             ("https://other/x", "https://other/x"),
         ] {

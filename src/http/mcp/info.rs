@@ -19,7 +19,7 @@ pub async fn info(
     let (workspace, service) = path.into_inner();
     let service = service.trim_end_matches('/');
     if service.is_empty() {
-        return Ok(shared(&mut HttpResponse::NotFound()).json(no_service(&workspace)));
+        return Ok(shared(&mut HttpResponse::NotFound()).json(no_service(&node, &workspace)));
     }
     let provider = match provider(&request, &workspace, service, &node).await {
         Ok(provider) => provider,
@@ -37,7 +37,7 @@ pub async fn info(
         Err(error) => return Err(error),
     };
     let surface = surface(&provider).await?;
-    let base = base(&workspace, service);
+    let base = base(&node, &workspace, service);
     let list = |method: &'static str, key: &'static str| {
         let (provider, surface) = (&provider, &surface);
         async move {
@@ -62,7 +62,7 @@ pub async fn info(
     })))
 }
 
-fn no_service(workspace: &str) -> Json {
+fn no_service(node: &Node, workspace: &str) -> Json {
     json!({
         "error": "MCP service ID required",
         "message": "The address names no service.",
@@ -70,7 +70,7 @@ fn no_service(workspace: &str) -> Json {
             "MCP clients connect to /{{workspace}}/mcp/{{service_id}}/mcp; the services are \
              listed under /{workspace}/services/"
         ),
-        "example": format!("{}/mcp", base(workspace, "your-service-id")),
+        "example": format!("{}/mcp", base(node, workspace, "your-service-id")),
     })
 }
 

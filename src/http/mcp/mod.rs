@@ -214,8 +214,8 @@ fn check(request: &HttpRequest) -> Result<(), McpError> {
 }
 
 /// Path of a service's MCP routes, for answers that name them.
-fn base(workspace: &str, service: &str) -> String {
-    format!("/{workspace}/mcp/{service}")
+fn base(node: &Node, workspace: &str, service: &str) -> String {
+    format!("{}/{workspace}/mcp/{service}", node.config.server.prefix())
 }
 
 /// Shared by all connections.

@@ -70,7 +70,7 @@ pub async fn open(
     }
     let session = uuid::Uuid::new_v4().simple().to_string();
     let (sender, events) = mpsc::channel(WAITING);
-    let base = base(&workspace, &service);
+    let base = base(&node, &workspace, &service);
     let endpoint = format!("{base}/sse/messages/?session_id={session}");
     streams.0.insert(
         session.clone(),
@@ -131,7 +131,7 @@ pub async fn message(
         .0
         .get(&query.session_id)
         // The session is no key: somebody else's stream is not to be written to.
-        .filter(|open| open.base == base(&workspace, &service) && open.user == *user)
+        .filter(|open| open.base == base(&node, &workspace, &service) && open.user == *user)
         .map(|open| open.events.clone());
     let Some(events) = events else {
         return Err(McpError(

@@ -85,7 +85,7 @@ fn common(request: &HttpRequest, visit: &Visit) -> Map {
         "client" => peer,
         "scheme" => info.scheme(),
         "method" => request.method().as_str(),
-        "root_path" => "",
+        "root_path" => visit.node.config.server.prefix(),
         "path" => visit.path.as_str(),
         "state" => Map::new(),
         "workspace" => visit.workspace.as_str(),
