@@ -10,6 +10,7 @@ pub mod gateway;
 pub mod http;
 pub mod identity;
 pub mod login;
+pub mod mcp;
 pub mod metrics;
 pub mod node;
 pub mod peer;

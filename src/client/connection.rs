@@ -14,7 +14,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::error::ClientError;
-use super::inbox::{Inbox, Progress};
+use super::inbox::{Inbox, Progress, Running, Work};
+use super::offering::Offering;
 use super::service::RemoteService;
 use crate::map;
 use crate::wire::{self, Map, RemoteFunction, Value};
@@ -30,6 +31,8 @@ pub struct Connect {
     pub server_url: String,
     pub token: Option<String>,
     pub workspace: Option<String>,
+    /// A fresh one when not given.
+    pub client_id: Option<String>,
 }
 
 /// See the module's text.
@@ -79,7 +82,10 @@ impl Connection {
                 url: url.clone(),
                 reason: error.to_string(),
             })?;
-        let client_id = format!("cli-{}", fresh_id());
+        let client_id = match &connect.client_id {
+            Some(id) => id.clone(),
+            None => format!("cli-{}", fresh_id()),
+        };
         let hello = json!({
             "client_id": client_id,
             "token": connect.token,
@@ -120,6 +126,43 @@ impl Connection {
             name: None,
         };
         self.call(&function, args, Map::new(), HashMap::new()).await
+    }
+
+    /// Makes the client known to its workspace, which takes no services from strangers: it
+    /// registers the `built-in` one.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn join(&self) -> Result<(), ClientError> {
+        let built_in = map! {
+            "id" => format!("{}/{}:built-in", self.workspace, self.client_id),
+            "name" => "built-in",
+            "type" => "built-in",
+            "config" => map! { "visibility" => "public" },
+        };
+        self.manager("register_service", vec![built_in.into()])
+            .await
+            .map(|_| ())
+    }
+
+    /// Offers a service to the workspace, after [`Connection::join`].
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn offer(&self, offering: &Offering) -> Result<(), ClientError> {
+        let address = format!("{}/{}", self.workspace, self.client_id);
+        self.inbox.offerings.lock().add(offering, &address);
+        let registration = offering.registration(&address);
+        self.manager("register_service", vec![registration.into()])
+            .await
+            .map(|_| ())
+    }
+
+    /// Ends the connection, and with it what is offered.
+    pub async fn close(&self) {
+        // It may be over already.
+        let _ = self.sink.lock().await.send(Message::Close(None)).await;
+        self.reader.abort();
     }
 
     /// A service by its id; starts the app behind `service@app`.
@@ -240,10 +283,14 @@ async fn read(
     let reason = loop {
         match stream.next().await {
             Some(Ok(Message::Binary(frame))) => {
-                for (header, body) in inbox.take(frame) {
+                let taken = inbox.take(frame);
+                for (header, body) in taken.messages {
                     if send(&sink, header, body).await.is_err() {
                         break;
                     }
+                }
+                for (running, work) in taken.running {
+                    tokio::spawn(run(running, work, sink.clone()));
                 }
             }
             Some(Ok(Message::Close(reason))) => {
@@ -255,6 +302,30 @@ async fn read(
         }
     };
     inbox.lose(reason);
+}
+
+/// Runs a call of an offered function and tells its outcome.
+async fn run(running: Running, work: Work, sink: Arc<Mutex<SplitSink<Socket, Message>>>) {
+    let beats = async {
+        let Some(((header, body), every)) = running.heartbeat() else {
+            return std::future::pending().await;
+        };
+        loop {
+            tokio::time::sleep(every).await;
+            if send(&sink, header.clone(), body.clone()).await.is_err() {
+                return;
+            }
+        }
+    };
+    let result = tokio::select! {
+        result = work => result,
+        // Nobody is left to hear of it.
+        () = beats => return,
+    };
+    if let Some((header, body)) = running.answer(result) {
+        // A lost connection is the reader's to tell.
+        let _ = send(&sink, header, body).await;
+    }
 }
 
 /// The waiting end of a call.

@@ -3,14 +3,17 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::connection::Answer;
 use super::error::ClientError;
 use super::long::LongMessages;
+use super::offering::Offerings;
 use crate::map;
 use crate::wire::{self, CallBody, Limits, Map, PromiseSpec, Value};
 
@@ -19,6 +22,45 @@ pub type Progress = Arc<dyn Fn(Vec<Value>) + Send + Sync>;
 
 /// A message to be sent.
 pub(super) type Message = (Map, Option<Map>);
+
+/// A call of a function that is offered here, under way.
+pub(super) struct Running {
+    header: Map,
+    promise: Option<PromiseSpec>,
+}
+
+/// What it does.
+pub(super) type Work = BoxFuture<'static, Result<Value, String>>;
+
+impl Running {
+    /// The message that ends the call.
+    pub fn answer(&self, result: Result<Value, String>) -> Option<Message> {
+        answer(&self.header, self.promise.clone(), result)
+    }
+
+    /// The message that shows that it is still under way, and how often to send it.
+    pub fn heartbeat(&self) -> Option<(Message, Duration)> {
+        let session = self.header.get_str("session")?;
+        let (method, interval) = match self.promise.as_ref()? {
+            PromiseSpec::Session { interval } => (format!("{session}.heartbeat"), *interval),
+            PromiseSpec::Explicit {
+                heartbeat,
+                interval,
+                ..
+            } => (heartbeat.as_ref()?.method.clone(), *interval),
+        };
+        let from = self.header.get_str("from")?;
+        let header = map! { "type" => "method", "to" => from, "method" => method };
+        Some(((header, None), Duration::from_secs_f64(interval)))
+    }
+}
+
+/// What is to be done because of a frame.
+#[derive(Default)]
+pub(super) struct Taken {
+    pub messages: Vec<Message>,
+    pub running: Vec<(Running, Work)>,
+}
 
 struct Session {
     answer: Option<oneshot::Sender<Result<Value, ClientError>>>,
@@ -29,6 +71,7 @@ struct Session {
 pub(super) struct Inbox {
     sessions: Mutex<HashMap<String, Session>>,
     long: Mutex<LongMessages>,
+    pub offerings: Mutex<Offerings>,
     /// Why the connection ended.
     ended: Mutex<Option<String>>,
 }
@@ -38,6 +81,7 @@ impl Inbox {
         Inbox {
             sessions: Mutex::default(),
             long: Mutex::default(),
+            offerings: Mutex::default(),
             ended: Mutex::default(),
         }
     }
@@ -71,25 +115,52 @@ impl Inbox {
         self.ended.lock().clone().unwrap_or_default()
     }
 
-    /// Handles one frame; returns what is to be sent because of it.
-    pub fn take(&self, frame: Bytes) -> Vec<Message> {
+    /// Handles one frame; returns what is to be done because of it.
+    pub fn take(&self, frame: Bytes) -> Taken {
         let limits = Limits::default();
         let Ok((Value::Map(header), body_at)) = wire::decode_prefix(&frame, &limits) else {
-            return Vec::new();
+            return Taken::default();
         };
         if header.get_str("type") != Some("method") {
-            return Vec::new();
+            return Taken::default();
         }
         let Ok(body) = CallBody::decode(&frame.slice(body_at..), &limits) else {
-            return Vec::new();
+            return Taken::default();
         };
         let method = header.get_str("method").unwrap_or_default().to_owned();
         let (head, member) = method.split_once('.').unwrap_or((&method, ""));
         if head == "services" {
-            return self.serve(&header, member, body);
+            return match member.starts_with("built-in.") {
+                true => self.serve(&header, member, body),
+                false => self.run(header, member, body),
+            };
         }
         self.settle(head, member, body.args);
-        Vec::new()
+        Taken::default()
+    }
+
+    /// A call of an offered service.
+    fn run(&self, header: Map, member: &str, body: CallBody) -> Taken {
+        let handler = self.offerings.lock().handler(member);
+        match handler {
+            Some(handler) => Taken {
+                running: vec![(
+                    Running {
+                        header,
+                        promise: body.promise,
+                    },
+                    handler(body.args, body.kwargs),
+                )],
+                ..Taken::default()
+            },
+            None => {
+                let missing = Err(format!("KeyError: 'Method not found: {member}'"));
+                Taken {
+                    messages: answer(&header, body.promise, missing).into_iter().collect(),
+                    ..Taken::default()
+                }
+            }
+        }
     }
 
     fn settle(&self, session: &str, member: &str, mut args: Vec<Value>) {
@@ -120,10 +191,11 @@ impl Inbox {
     }
 
     /// Calls of the `built-in` service.
-    fn serve(&self, header: &Map, member: &str, body: CallBody) -> Vec<Message> {
+    fn serve(&self, header: &Map, member: &str, body: CallBody) -> Taken {
         let mut joined = None;
         let result = match member.strip_prefix("built-in.") {
             Some("ping") => Ok(Value::from("pong")),
+            Some("get_service") => self.describe(&body),
             Some(step) => match step.strip_prefix("message_cache.") {
                 Some(step) => self
                     .long
@@ -133,13 +205,27 @@ impl Inbox {
                     .map(|()| Value::Nil),
                 None => Err(format!("there is no function {step}")),
             },
-            None => Err("this client offers no services".to_owned()),
+            None => Err(format!("there is no function {member}")),
         };
-        let mut answers: Vec<Message> = answer(header, body.promise, result).into_iter().collect();
+        let mut taken = Taken {
+            messages: answer(header, body.promise, result).into_iter().collect(),
+            ..Taken::default()
+        };
         if let Some(message) = joined {
-            answers.extend(self.take(message));
+            let inner = self.take(message);
+            taken.messages.extend(inner.messages);
+            taken.running.extend(inner.running);
         }
-        answers
+        taken
+    }
+
+    fn describe(&self, body: &CallBody) -> Result<Value, String> {
+        let id = body.args.first().or(body.kwargs.get("service_id"));
+        let id = id.and_then(Value::as_str).unwrap_or_default();
+        let described = self.offerings.lock().describe(id);
+        described
+            .map(Value::Map)
+            .ok_or_else(|| format!("KeyError: 'Service not found: {id}'"))
     }
 }
 
@@ -197,7 +283,12 @@ mod tests {
         };
         let answer = inbox.open("s", HashMap::from([("progress".to_owned(), callback)]));
         let args = |value: i64| map! { "args" => vec![Value::from(value)] };
-        assert!(inbox.take(frame(method("s.progress"), args(1))).is_empty());
+        assert!(
+            inbox
+                .take(frame(method("s.progress"), args(1)))
+                .messages
+                .is_empty()
+        );
         inbox.take(frame(method("s.resolve"), args(2)));
         assert_eq!(*seen.lock(), [Value::from(1)]);
         assert_eq!(answer.await.unwrap().unwrap(), Value::from(2));
@@ -216,7 +307,9 @@ mod tests {
     fn pings_are_answered() {
         let inbox = Inbox::new();
         let body = map! { "args" => vec![Value::from("ping")], "promise" => "*" };
-        let answers = inbox.take(frame(method("services.built-in.ping"), body));
+        let answers = inbox
+            .take(frame(method("services.built-in.ping"), body))
+            .messages;
         assert_eq!(answers[0].0.get_str("method"), Some("theirs.resolve"));
         assert_eq!(answers[0].0.get_str("to"), Some("ws/peer"));
     }

@@ -14,11 +14,6 @@ use Arity::{One, Switch};
 pub static IGNORED_FLAGS: &[(&str, Arity, &str)] = &[
     ("from-env", Switch, "the environment is always read"),
     (
-        "base-path",
-        One,
-        "routes start at /; let a proxy strip a prefix",
-    ),
-    (
         "enable-s3-for-anonymous-users",
         Switch,
         "who may write to a workspace may store files in it",
@@ -69,7 +64,6 @@ pub static IGNORED_FLAGS: &[(&str, Arity, &str)] = &[
     ("ollama-host", One, "service search is not offered"),
     ("openai-base-url", One, "service search is not offered"),
     ("openai-api-key", One, "service search is not offered"),
-    ("enable-mcp", Switch, "MCP is not offered yet"),
     ("enable-a2a", Switch, "A2A is not offered"),
     ("enable-k8s-worker", Switch, "workers register themselves"),
     (

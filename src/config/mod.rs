@@ -39,6 +39,7 @@ pub struct Server {
     pub host: String,
     pub port: u16,
     pub public_base_url: String,
+    pub base_path: String,
     pub server_id: String,
     pub data_dir: PathBuf,
     pub assets_dir: PathBuf,
@@ -47,6 +48,8 @@ pub struct Server {
     pub static_mounts: Vec<String>,
     pub disable_agent_skills: bool,
     pub trusted_proxies: Vec<String>,
+    pub enable_mcp: bool,
+    pub expose_detailed_errors: bool,
 }
 
 impl Default for Server {
@@ -55,6 +58,7 @@ impl Default for Server {
             host: "127.0.0.1".into(),
             port: 9527,
             public_base_url: String::new(),
+            base_path: "/".into(),
             server_id: String::new(),
             data_dir: "data".into(),
             assets_dir: "runtimes".into(),
@@ -63,6 +67,8 @@ impl Default for Server {
             static_mounts: Vec::new(),
             disable_agent_skills: false,
             trusted_proxies: vec!["127.0.0.0/8".into(), "::1".into()],
+            enable_mcp: false,
+            expose_detailed_errors: false,
         }
     }
 }
@@ -71,9 +77,17 @@ impl Server {
     /// The base of all URLs handed out.
     pub fn base_url(&self) -> String {
         if self.public_base_url.is_empty() {
-            return format!("http://127.0.0.1:{}", self.port);
+            return self.local_url();
         }
         self.public_base_url.trim_end_matches('/').to_owned()
+    }
+
+    /// What all paths begin with: nothing, or `/a/b`.
+    pub fn prefix(&self) -> String {
+        match self.base_path.trim_matches('/') {
+            "" => String::new(),
+            path => format!("/{path}"),
+        }
     }
 
     /// The folder of the files for browsers. A relative one is looked for where the server was
@@ -96,7 +110,7 @@ impl Server {
 
     /// How pages and workers on this machine reach the server.
     pub fn local_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://127.0.0.1:{}{}", self.port, self.prefix())
     }
 }
 

@@ -68,6 +68,13 @@ pub static SETTINGS: &[Setting] = &[
         "URL under which users reach the server",
     ),
     setting(
+        "server.base_path",
+        Some("base-path"),
+        &["HYPHA_BASE_PATH"],
+        Text,
+        "Path below which all routes are, for a server behind a proxy that keeps it",
+    ),
+    setting(
         "server.server_id",
         Some("server-id"),
         &["HYPHA_SERVER_ID"],
@@ -122,6 +129,20 @@ pub static SETTINGS: &[Setting] = &[
         &["RHIZOME_TRUSTED_PROXIES"],
         List,
         "Proxies whose X-Forwarded-For is believed",
+    ),
+    setting(
+        "server.enable_mcp",
+        Some("enable-mcp"),
+        &["HYPHA_ENABLE_MCP"],
+        Bool,
+        "Offer services to MCP clients, and run mcp-server apps",
+    ),
+    setting(
+        "server.expose_detailed_errors",
+        None,
+        &["HYPHA_EXPOSE_DETAILED_ERRORS"],
+        Bool,
+        "Send the stack of a failed service call to its caller",
     ),
     setting(
         "auth.root_token",

@@ -1,11 +1,12 @@
 //! Apps over HTTP: the listing of a workspace, and the files of running sessions.
 
-use actix_web::http::header::{CACHE_CONTROL, HeaderValue};
+use actix_web::http::header::{HeaderValue, REFERRER_POLICY};
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 
 use serde::Deserialize;
 
+use super::files::{self, Keep};
 use super::{HttpError, caller};
 use crate::apps::Host;
 use crate::apps::store::VersionSelector;
@@ -20,9 +21,10 @@ pub fn routes(config: &mut ServiceConfig) {
     config
         .service(page)
         .route("/{workspace}/apps", web::get().to(list))
-        .route(
-            "/{workspace}/artifacts/{app}/files/{path:.*}",
-            web::get().to(app_file),
+        .service(
+            web::resource("/{workspace}/artifacts/{app}/files/{path:.*}")
+                .route(web::get().to(app_file))
+                .route(web::head().to(app_file)),
         );
 }
 
@@ -88,15 +90,12 @@ async fn app_file(
         .file(&workspace, &app, &version.label, &path)
         .await
         .map_err(crate::peer::ServiceError::from)?;
-    let kind = mime_guess::from_path(&path).first_or_octet_stream();
-    Ok(HttpResponse::Ok()
-        .content_type(kind.to_string())
-        .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-cache")))
-        .body(bytes))
+    Ok(files::answer(&request, &path, bytes, Keep::Asking))
 }
 
 /// A file of the version that a session runs. The key in the address is the permission.
 async fn session_file(
+    request: HttpRequest,
     path: web::Path<(String, String)>,
     node: Data<Node>,
 ) -> Result<HttpResponse, HttpError> {
@@ -112,10 +111,9 @@ async fn session_file(
             tracing::debug!(session = grant.session, path, %error, "no such file");
             missing()
         })?;
-    let kind = mime_guess::from_path(&path).first_or_octet_stream();
-    Ok(HttpResponse::Ok()
-        .content_type(kind.to_string())
-        .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")))
-        .insert_header(("Referrer-Policy", "no-referrer"))
-        .body(bytes))
+    let mut response = files::answer(&request, &path, bytes, Keep::Never);
+    response
+        .headers_mut()
+        .insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    Ok(response)
 }

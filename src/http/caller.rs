@@ -8,7 +8,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::HttpError;
+use super::cross_site::cookie_counts;
 use super::foreign::Recognised;
+use super::proxy::websocket::credentials;
 use crate::admin::is_administrator;
 use crate::identity::{Level, TokenError, UserInfo};
 use crate::node::Node;
@@ -18,8 +20,24 @@ use crate::workspace::PUBLIC;
 /// Name of the cookie that the web pages keep a token in.
 const COOKIE: &str = "access_token";
 
-/// The token of a request: `Bearer`, the password of `Basic`, the raw header, or the cookie.
+/// The token of a request: `Bearer`, the password of `Basic`, the raw header, or the cookie where
+/// it counts; for a WebSocket to an application also a subprotocol or the query.
 pub(super) fn token(request: &HttpRequest) -> Option<String> {
+    if credentials::opens_websocket(request) {
+        let header = request.headers().get(header::AUTHORIZATION);
+        let header = header.and_then(|value| value.to_str().ok());
+        return header
+            .map(from_authorization)
+            .or_else(|| credentials::token(request))
+            .or_else(|| {
+                let cookies = credentials::cookies_count(request);
+                cookies.then(|| in_headers(request)).flatten()
+            });
+    }
+    in_headers(request)
+}
+
+fn in_headers(request: &HttpRequest) -> Option<String> {
     for (name, value) in request.headers() {
         let Ok(text) = value.to_str() else {
             continue;
@@ -28,6 +46,7 @@ pub(super) fn token(request: &HttpRequest) -> Option<String> {
             return Some(from_authorization(text));
         }
         if name == header::COOKIE
+            && cookie_counts(request)
             && let Some(token) = from_cookie(text)
         {
             return Some(token);

@@ -39,6 +39,9 @@ pub enum HttpError {
     /// A failed call of a client's service.
     #[error("RemoteException: {}", .0.described())]
     Remote(#[from] CallError),
+    /// The same with the peer's stack, where the operator wants callers to see it.
+    #[error("RemoteException: {}", .0.detailed())]
+    RemoteInFull(CallError),
 }
 
 /// The status of an error text that came from elsewhere (http.md 1.3).
@@ -67,6 +70,13 @@ fn status_of_class(error: &ServiceError) -> StatusCode {
     }
 }
 
+fn status_of_call(error: &CallError) -> StatusCode {
+    match error {
+        CallError::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+        error => status_of_text(&error.described()),
+    }
+}
+
 impl ResponseError for HttpError {
     fn status_code(&self) -> StatusCode {
         match self {
@@ -81,8 +91,7 @@ impl ResponseError for HttpError {
             HttpError::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
             HttpError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             HttpError::Service(error) => status_of_class(error),
-            HttpError::Remote(CallError::Timeout { .. }) => StatusCode::GATEWAY_TIMEOUT,
-            HttpError::Remote(error) => status_of_text(&error.described()),
+            HttpError::Remote(error) | HttpError::RemoteInFull(error) => status_of_call(error),
         }
     }
 

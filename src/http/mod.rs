@@ -4,10 +4,13 @@ mod admin;
 mod apps;
 mod assets;
 mod caller;
+mod cross_site;
 mod edge;
 mod error;
+mod files;
 mod foreign;
 mod health;
+mod mcp;
 mod metrics;
 mod mounts;
 mod pages;
@@ -53,6 +56,7 @@ pub fn listen(node: Arc<Node>) -> Result<Server, NodeError> {
         address: address.clone(),
         source,
     };
+    let streams = mcp::streams();
     let edge = Arc::new(Edge::new(&node.config, node.clock.clone())?);
     let http = HttpServer::new(move || {
         tidy_this_thread(node.clock.clone());
@@ -60,6 +64,7 @@ pub fn listen(node: Arc<Node>) -> Result<Server, NodeError> {
             .app_data(Data::from(edge.clone()))
             .app_data(Data::from(edge.meter()))
             .app_data(Data::from(node.clone()))
+            .app_data(Data::from(streams.clone()))
             .app_data(Data::from(node.gateway.clone()))
             .wrap(from_fn(foreign::recognise))
             // The last one is the outermost: what it turns away reaches nothing else.
@@ -94,6 +99,7 @@ fn routes(config: &mut ServiceConfig, server: &ServerConfig) {
         .configure(rpc::routes)
         .configure(transfer::routes)
         .configure(services::routes)
+        .configure(|config| mcp::routes(config, server))
         .configure(apps::routes)
         .configure(proxy::routes)
         .configure(pages::routes)

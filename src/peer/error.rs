@@ -172,6 +172,15 @@ impl CallError {
             other => last_line(&other.to_string()),
         }
     }
+
+    /// The whole stack of a remote error, for servers that are set to show it; else what
+    /// [`CallError::described`] tells.
+    pub fn detailed(&self) -> String {
+        match self {
+            CallError::Remote(error) if !error.trace.trim().is_empty() => error.trace.clone(),
+            other => other.described(),
+        }
+    }
 }
 
 impl From<CallError> for ServiceError {

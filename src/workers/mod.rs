@@ -1,10 +1,11 @@
-//! Workers run sessions: the built-in browser, processes on this machine, and whatever clients register with the type
+//! Workers run sessions: the built-in browser, processes on this machine, MCP servers elsewhere, and whatever clients register with the type
 //! `server-app-worker`.
 
 mod actor;
 pub mod browser;
 mod contract;
 pub mod log_ring;
+pub mod mcp;
 pub mod process;
 mod remote;
 mod table;

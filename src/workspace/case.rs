@@ -42,9 +42,13 @@ fn rename(map: Map, names: fn(&str) -> Vec<String>) -> Map {
     out
 }
 
+/// As the clients convert: `hello_world` and `HelloWorld` become `helloWorld`.
 fn to_camel(key: &str) -> String {
     // Leading underscores mark private names; they stay.
     let body = key.trim_start_matches('_');
+    if !body.contains('_') {
+        return lower_first(key);
+    }
     let mut out = key[..key.len() - body.len()].to_owned();
     for (at, part) in body.split('_').enumerate() {
         let mut chars = part.chars();
@@ -57,6 +61,16 @@ fn to_camel(key: &str) -> String {
         }
     }
     out
+}
+
+fn lower_first(key: &str) -> String {
+    let mut chars = key.chars();
+    let first = chars.next();
+    first
+        .into_iter()
+        .flat_map(char::to_lowercase)
+        .chain(chars)
+        .collect()
 }
 
 fn to_snake(key: &str) -> String {
@@ -83,6 +97,10 @@ mod tests {
     fn names() {
         assert_eq!(to_camel("get_service_info"), "getServiceInfo");
         assert_eq!(to_camel("_rintf_id"), "_rintfId");
+        assert_eq!(to_camel("HelloWorld"), "helloWorld");
+        assert_eq!(to_camel("_private"), "_private");
+        assert_eq!(to_camel(""), "");
+        assert_eq!(to_snake("HelloWorld"), "hello_world");
         assert_eq!(to_snake("getServiceInfo"), "get_service_info");
     }
 

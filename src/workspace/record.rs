@@ -97,6 +97,11 @@ impl ServiceRecord {
         (map.get_str("type") == Some("function")).then(|| map.get("function")?.as_map())?
     }
 
+    /// A setting of the service's `config`, as its provider registered it.
+    pub fn setting(&self, name: &str) -> Option<&Value> {
+        self.info.get("config")?.get(name)
+    }
+
     pub fn is_built_in(&self) -> bool {
         self.name == "built-in"
     }

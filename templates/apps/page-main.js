@@ -21,13 +21,17 @@ const page = (() => {
     if (!binding) console.error(message);
   }
 
+  // The server may live below a path of its own: what stands before the page's own address.
+  const [, base = ""] = location.pathname.match(/^(.*?)\/(?:_pages|[^/]+\/artifacts)\//) ?? [];
+  const server = location.origin + base;
+
   // What the page was compiled with, overruled by its query, overruled by what the server slipped in. The latter is
   // removed at once: the app's own code has `env` instead.
   function settings(compiled) {
     const injected = globalThis.__rhizome ?? {};
     delete globalThis.__rhizome;
     const query = Object.fromEntries(new URLSearchParams(location.search));
-    const config = { server_url: location.origin, ...compiled, ...query, ...injected };
+    const config = { server_url: server, ...compiled, ...query, ...injected };
     config.env = { ...compiled.env, ...injected.env };
     return config;
   }
@@ -37,6 +41,6 @@ const page = (() => {
     ready, failed, send,
     code: app.code,
     config: settings(app.config),
-    client: new URL("/assets/hypha-rpc-websocket.mjs", location.origin).href,
+    client: `${server}/assets/hypha-rpc-websocket.mjs`,
   };
 })();

@@ -1,5 +1,7 @@
 // Shows what a workspace offers; listens on the workspace's events to stay true.
 const workspace = document.body.dataset.workspace;
+// The page is at <server>/<workspace>/, and the server may be below a path.
+const server = new URL("..", location.href).href.replace(/\/$/, "");
 const token = localStorage.getItem("hypha_token");
 const headers = token ? { Authorization: `Bearer ${token}` } : {};
 
@@ -32,7 +34,7 @@ async function show(id, address, toRow, nothing) {
 }
 
 function refresh() {
-  const base = `/${encodeURIComponent(workspace)}`;
+  const base = `${server}/${encodeURIComponent(workspace)}`;
   const service = (info) => {
     const pages = ["functions", "asgi"].includes(info.type) ? "apps" : "services";
     return row(info.id, `${base}/${pages}/${info.id}`, info.type);
@@ -47,12 +49,12 @@ function refresh() {
 async function follow() {
   const who = document.getElementById("who");
   if (!token) {
-    who.innerHTML = 'You are not logged in. <a href="/login">Log in</a> to see what is yours.';
+    who.innerHTML = 'You are not logged in. <a href="../login">Log in</a> to see what is yours.';
     return;
   }
   try {
     const api = await hyphaWebsocketClient.connectToServer({
-      server_url: location.origin, workspace, token,
+      server_url: server, workspace, token,
     });
     who.textContent = `Logged in as ${api.config.user.email || api.config.user.id}.`;
     for (const event of ["service_added", "service_removed"]) api.on(event, refresh);

@@ -77,7 +77,7 @@ def free_port():
 class Server:
     """One server process on a data directory that may outlive it."""
 
-    def __init__(self, data_dir, log, args=("--enable-server-apps",), env=None):
+    def __init__(self, data_dir, log, args=("--enable-server-apps", "--enable-mcp"), env=None):
         self.data_dir, self.log, self.args = Path(data_dir), Path(log), list(args)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"

@@ -169,6 +169,18 @@ async def test_a_staged_install_is_listed_when_it_is_committed(controller, worke
     assert "does not exist" in await failure(controller.get_app_info(staged.id, stage=True))
 
 
+async def test_an_app_that_was_never_committed_runs_as_it_is(controller, worker):
+    app = await install(controller, worker, stage=True)
+    session = await controller.start(app.id)
+    assert worker.started[-1]["version"] == "stage"
+    await controller.stop(session["id"])
+    await controller.commit_app(app.id, version="first")
+    await controller.edit_file(app.id, "source", "two")
+    session = await controller.start(app.id)
+    assert worker.started[-1]["version"] == "first"
+    await controller.stop(session["id"])
+
+
 async def test_the_stage_and_the_current_version_run_side_by_side(controller, worker):
     app = await install(controller, worker)
     running = await controller.start(app.id)

@@ -25,6 +25,11 @@ async def functions(api, alice):
     def fail(event):
         raise ValueError("broken")
 
+    async def stream(event):
+        yield "a,b\n"
+        yield b"\x00\xff"
+        yield {"n": 1}
+
     service = {
         "id": "fns", "type": "functions", "config": {"visibility": "public"},
         "index": lambda event: {"status": 200, "body": "the index"},
@@ -38,7 +43,12 @@ async def functions(api, alice):
         "cookies": lambda event: {"status": 200, "headers": [
             ["Set-Cookie", "a=1"], ["Set-Cookie", "b=2"]], "body": "x"},
         "badstatus": lambda event: {"status": "many"},
-        "text": lambda event: "not an object",
+        "text": lambda event: "not an object", "page": lambda event: "<p>hello",
+        "blob": lambda event: b"\x00\xff", "list": lambda event: [1, "a", None],
+        "nothing": lambda event: None,
+        "stream": stream, "csv": lambda event: {"status": 201, "headers": {"Content-Type": "text/csv"},
+                                               "body": stream(event)},
+        "typed": lambda event: {"headers": {"content-type": "application/problem+json"}, "body": {"a": 1}},
     }
     await api.register_service(service)
     return f"/{alice.workspace}/apps/fns"
@@ -83,8 +93,22 @@ async def test_function_answers(http, functions):
     assert cookies == ["a=1", "b=2"]
 
 
+async def test_functions_answer_with_what_they_like(http, functions):
+    for path, content, kind in [
+            ("text", b"not an object", "text/plain"), ("page", b"<p>hello", "text/html"),
+            ("blob", b"\x00\xff", "application/octet-stream"), ("list", b'[1,"a",null]', "application/json"),
+            ("nothing", b"", ""), ("stream", b'a,b\n\x00\xff{"n":1}\n', ""),
+            ("csv", b'a,b\n\x00\xff{"n":1}\n', "text/csv")]:
+        response = await http.get(f"{functions}/{path}")
+        assert response.content == content, path
+        assert response.headers.get("content-type", "").startswith(kind), path
+    assert response.status_code == 201 and response.headers["access-control-allow-origin"] == "*"
+    typed = await http.get(f"{functions}/typed")
+    assert typed.headers.get_list("content-type") == ["application/problem+json"]
+
+
 async def test_function_failures(http, functions):
-    for path, text in [("fail", "ValueError: broken"), ("badstatus", "status"), ("text", "str")]:
+    for path, text in [("fail", "ValueError: broken"), ("badstatus", "status")]:
         response = await http.get(f"{functions}/{path}")
         assert response.status_code == 500 and text in response.text, path
         assert response.text.startswith("Internal Server Error: ")
@@ -187,8 +211,8 @@ class Application:
     async def ticks(self, scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": []})
         for number in range(3):
-            await send({"type": "http.response.body", "body": b"%d" % number, "more_body": True})
             self.tick = asyncio.Event()
+            await send({"type": "http.response.body", "body": b"%d" % number, "more_body": True})
             await self.tick.wait()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -264,7 +288,6 @@ async def test_asgi_streams_piece_by_piece(http, asgi):
         pieces = response.aiter_raw()
         for number in range(3):
             assert await asyncio.wait_for(anext(pieces), 5) == b"%d" % number
-            await eventually(lambda: hasattr(asgi, "tick"))
             asgi.tick.set()
         assert [piece async for piece in pieces] == []
 

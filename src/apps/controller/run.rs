@@ -74,7 +74,10 @@ impl Controller {
                 context.user.id
             )));
         }
-        let selector = selector_of(args)?;
+        let selector = match selector_of(args)? {
+            VersionSelector::Current => self.to_run(&workspace, &app).await,
+            asked => asked,
+        };
         let request = StartRequest {
             workspace,
             app,
@@ -87,6 +90,20 @@ impl Controller {
         };
         let record = self.host.start(request, context).await?;
         Ok(Value::Map(record).into())
+    }
+
+    /// The current version of an app. One that was never committed runs as it is, as in the
+    /// reference.
+    async fn to_run(&self, workspace: &str, app: &str) -> VersionSelector {
+        let store = &self.host.store;
+        let current = store.version(workspace, app, &VersionSelector::Current);
+        if current.await.is_err() {
+            let draft = store.version(workspace, app, &VersionSelector::Stage);
+            if draft.await.is_ok() {
+                return VersionSelector::Stage;
+            }
+        }
+        VersionSelector::Current
     }
 
     pub(super) async fn stop(

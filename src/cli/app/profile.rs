@@ -56,5 +56,6 @@ pub(super) fn connect(given: &ArgMatches) -> Result<Connect, AppError> {
         server_url: filled("server", profile.server).unwrap_or(DEFAULT_SERVER.to_owned()),
         token: filled("token", profile.token),
         workspace: filled("workspace", profile.workspace),
+        client_id: None,
     })
 }

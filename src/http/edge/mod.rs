@@ -2,6 +2,7 @@
 //! many, and which web pages may read the answer.
 
 mod access;
+mod base;
 mod cors;
 mod meter;
 mod origin;
@@ -14,6 +15,7 @@ use std::time::Instant;
 use actix_web::HttpResponse;
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::LOCATION;
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 
@@ -22,6 +24,7 @@ use serde_json::json;
 pub use meter::Sums;
 
 use access::Access;
+use base::BasePath;
 use cors::{Cors, decorate};
 use meter::{Meter, Meters, Route};
 use origin::Proxies;
@@ -34,6 +37,7 @@ use crate::supervision::SharedClock;
 
 /// The state of the edge, shared by all connections.
 pub struct Edge {
+    base: BasePath,
     proxies: Proxies,
     limiter: Limiter,
     cors: Cors,
@@ -45,6 +49,7 @@ impl Edge {
     /// A trusted proxy is no address.
     pub fn new(config: &Config, clock: SharedClock) -> Result<Self, RangeError> {
         Ok(Edge {
+            base: BasePath::new(config.server.prefix()),
             proxies: Proxies::parse(&config.server.trusted_proxies)?,
             limiter: Limiter::new(&config.limits, clock),
             cors: Cors::new(&config.server.allow_origins),
@@ -80,15 +85,19 @@ fn is_health(path: &str) -> bool {
 
 /// The middleware around all routes.
 pub async fn pass<B: MessageBody + 'static>(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> actix_web::Result<ServiceResponse<EitherBody<B>>> {
     let (meter, began) = (state::<Meter>(&request), Instant::now());
-    let route = Route::of(request.path());
     let edge = state::<Edge>(&request);
+    if let Err(instead) = edge.base.enter(&mut request) {
+        return Ok(answer(request, outside(instead)));
+    }
+    let route = Route::of(request.path());
     let origin = edge.proxies.note(&request);
     let access = Access::of(&request, origin);
-    let response = guarded(&edge, request, origin, next).await?;
+    let mut response = guarded(&edge, request, origin, next).await?;
+    edge.base.leave(response.headers_mut());
     let (status, took) = (response.status(), began.elapsed());
     meter.count(route, status, took);
     if let Some(access) = access {
@@ -118,6 +127,16 @@ async fn guarded<B: MessageBody + 'static>(
     };
     decorate(response.headers_mut(), caller);
     Ok(response)
+}
+
+/// For a request that is not below the server's base path.
+fn outside(instead: Option<String>) -> HttpResponse {
+    match instead {
+        Some(path) => HttpResponse::TemporaryRedirect()
+            .insert_header((LOCATION, path))
+            .finish(),
+        None => HttpResponse::NotFound().json(json!({ "detail": "Not Found" })),
+    }
 }
 
 /// Refuses addresses on the blocklist. A WebSocket is refused by its handshake, whose words its

@@ -12,25 +12,30 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::stream::Stream;
-use tokio::sync::{Mutex, Notify, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, oneshot};
+use tokio_util::sync::DropGuard;
 
 use super::body::{self, Pieces};
 use super::functions::is_framing;
-use super::{TextError, Visit, scope, text};
+use super::pipe::{Entrance, Exit, pipe};
+use super::{TextError, Visit, failed, scope, text};
 use crate::gateway::{HangUp, SocketHandle, hung_up};
 use crate::http::HttpError;
 use crate::map;
-use crate::peer::{AnsweringCallback, ServiceError};
+use crate::peer::{AnsweringCallback, OutgoingCall, ServiceError};
 use crate::wire::{Map, Value};
 
-/// Pieces of an answer on their way between the service and the socket.
-const PIECES: usize = 8;
+/// Bytes of an answer on their way between the service and the socket.
+const ROOM: usize = 512 * 1024;
 /// How long an application may go on after its caller left.
-const FAREWELL: Duration = Duration::from_secs(10);
+pub(super) const FAREWELL: Duration = Duration::from_secs(10);
+
+/// Headers of an answer, in their order.
+pub(super) type Headers = Vec<(HeaderName, HeaderValue)>;
 
 /// What the application sends.
-enum Sent {
-    Start(StatusCode, Vec<(HeaderName, HeaderValue)>),
+pub(super) enum Sent {
+    Start(StatusCode, Headers),
     Body { bytes: Bytes, more: bool },
 }
 
@@ -95,7 +100,7 @@ pub async fn serve(
     payload: Payload,
     visit: Visit,
 ) -> Result<HttpResponse, TextError> {
-    let (to_socket, mut from_service) = mpsc::channel(PIECES);
+    let (to_socket, mut from_service) = pipe(ROOM);
     let exchange = Arc::new(Exchange {
         request: Mutex::new(Some(body::pieces(payload))),
         over: AtomicBool::new(false),
@@ -114,8 +119,8 @@ pub async fn serve(
         let _ = failed.send(outcome);
     });
     // Dropped with this handler when the caller leaves before the answer starts.
-    let leave = Leave(exchange);
-    match from_service.recv().await {
+    let leave = Leave::of_exchange(exchange);
+    match from_service.take().await {
         Some(Sent::Start(status, headers)) => {
             let head = request.method() == Method::HEAD;
             Ok(response(status, headers, head, from_service, leave))
@@ -127,20 +132,46 @@ pub async fn serve(
         None => {
             let reason = match failure.await {
                 Ok(Err(reason)) => reason,
-                _ => "the application sent no answer".to_owned(),
+                _ => HttpError::Application("the application sent no answer".into()),
             };
-            Err(TextError(HttpError::Application(reason)))
+            Err(TextError(reason))
         }
     }
 }
 
-/// Tells the application that its caller left.
-struct Leave(Arc<Exchange>);
+/// Tells the application, when dropped, that its caller left.
+pub(super) enum Leave {
+    #[allow(private_interfaces, reason = "made and dropped, never looked into")]
+    Exchange(Arc<Exchange>),
+    Line(#[allow(dead_code, reason = "dropping it is what it is for")] DropGuard),
+}
+
+impl Leave {
+    fn of_exchange(exchange: Arc<Exchange>) -> Self {
+        Leave::Exchange(exchange)
+    }
+
+    /// For the refusal of a WebSocket.
+    pub fn of_line(line: DropGuard) -> Self {
+        Leave::Line(line)
+    }
+}
 
 impl Drop for Leave {
     fn drop(&mut self) {
-        self.0.end();
+        if let Leave::Exchange(exchange) = self {
+            exchange.end();
+        }
     }
+}
+
+/// The call of an application's `serve`, without its argument.
+pub(super) fn call(visit: &Visit) -> OutgoingCall<'_> {
+    let method = format!("services.{}.serve", visit.record.name);
+    let peer = &visit.node.directory.peer;
+    peer.call(&visit.record.address(), &method)
+        .options(visit.options())
+        .counted()
 }
 
 /// Calls the application and waits for its end.
@@ -148,17 +179,10 @@ async fn run(
     scope: Map,
     visit: &Visit,
     exchange: &Arc<Exchange>,
-    to_socket: mpsc::Sender<Sent>,
+    to_socket: Entrance<Sent>,
     watch: Option<HangUp>,
-) -> Result<(), String> {
-    let method = format!("services.{}.serve", visit.record.name);
-    let mut call = visit
-        .node
-        .directory
-        .peer
-        .call(&visit.record.address(), &method)
-        .options(visit.options())
-        .counted();
+) -> Result<(), HttpError> {
+    let mut call = call(visit);
     let receiving = exchange.clone();
     let receive: AnsweringCallback = Arc::new(move |_| {
         let exchange = receiving.clone();
@@ -175,34 +199,32 @@ async fn run(
         tokio::time::sleep(FAREWELL).await;
     };
     tokio::select! {
-        outcome = call.send_to_living() => outcome
-            .map(|_| ())
-            .map_err(|error| format!("RemoteException: {}", error.described())),
-        () = gone => Err("the caller left".to_owned()),
+        outcome = call.send_to_living() => outcome.map(|_| ()).map_err(failed),
+        () = gone => Err(HttpError::Application("the caller left".into())),
     }
 }
 
-fn sender(to_socket: mpsc::Sender<Sent>) -> AnsweringCallback {
+fn sender(to_socket: Entrance<Sent>) -> AnsweringCallback {
     Arc::new(move |mut args| {
         let message = if args.is_empty() {
             Value::Nil
         } else {
             args.swap_remove(0)
         };
-        let parsed = parse(message);
-        let to_socket = to_socket.clone();
-        // In the order of the calls as long as there is room, whether they are awaited or not.
-        let waiting = parsed.map(|sent| match sent {
-            Some(sent) => match to_socket.try_send(sent) {
-                Err(mpsc::error::TrySendError::Full(sent)) => Some(sent),
-                // A caller that left takes nothing; the application hears of it by `receive`.
-                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => None,
-            },
-            None => None,
+        // A caller that left takes nothing; the application hears of it by `receive`.
+        let put = parse(message).and_then(|sent| match sent {
+            Some(sent) => {
+                let length = match &sent {
+                    Sent::Body { bytes, .. } => bytes.len(),
+                    Sent::Start(..) => 0,
+                };
+                to_socket.put(sent, length).map(Some)
+            }
+            None => Ok(None),
         });
         async move {
-            if let Some(sent) = waiting? {
-                let _ = to_socket.send(sent).await;
+            if let Some(room) = put? {
+                room.await;
             }
             Ok(Value::Nil)
         }
@@ -217,27 +239,12 @@ fn parse(message: Value) -> Result<Option<Sent>, ServiceError> {
     };
     match message.get_str("type") {
         Some("http.response.start") => {
-            let status = message
-                .get("status")
-                .and_then(Value::as_i64)
-                .and_then(|status| StatusCode::from_u16(u16::try_from(status).ok()?).ok())
-                .ok_or_else(|| ServiceError::value("http.response.start needs a status"))?;
+            let status = parse_status(&message)?;
             let headers = message.remove("headers").unwrap_or_default();
             Ok(Some(Sent::Start(status, parse_headers(&headers)?)))
         }
         Some("http.response.body") => {
-            let bytes = match message.remove("body") {
-                None | Some(Value::Nil) => Bytes::new(),
-                Some(Value::Bin(bytes)) => bytes,
-                Some(Value::Str(text)) => Bytes::from(text),
-                Some(other) => {
-                    return Err(ServiceError::type_(format!(
-                        "the body of http.response.body must be bytes, got {}",
-                        other.type_name()
-                    )));
-                }
-            };
-            let more = message.get("more_body").is_some_and(Value::truthy);
+            let (bytes, more) = parse_body(&mut message)?;
             Ok(Some(Sent::Body { bytes, more }))
         }
         Some(_) => Ok(None),
@@ -245,7 +252,32 @@ fn parse(message: Value) -> Result<Option<Sent>, ServiceError> {
     }
 }
 
-fn parse_headers(headers: &Value) -> Result<Vec<(HeaderName, HeaderValue)>, ServiceError> {
+/// The status of a start of an answer.
+pub(super) fn parse_status(message: &Map) -> Result<StatusCode, ServiceError> {
+    let status = message.get("status").and_then(Value::as_i64);
+    status
+        .and_then(|status| StatusCode::from_u16(u16::try_from(status).ok()?).ok())
+        .ok_or_else(|| ServiceError::value("the start of an answer needs a status"))
+}
+
+/// The bytes of a piece of an answer, and whether more follow.
+pub(super) fn parse_body(message: &mut Map) -> Result<(Bytes, bool), ServiceError> {
+    let bytes = match message.remove("body") {
+        None | Some(Value::Nil) => Bytes::new(),
+        Some(Value::Bin(bytes)) => bytes,
+        Some(Value::Str(text)) => Bytes::from(text),
+        Some(other) => {
+            return Err(ServiceError::type_(format!(
+                "the body of an answer must be bytes, got {}",
+                other.type_name()
+            )));
+        }
+    };
+    Ok((bytes, message.get("more_body").is_some_and(Value::truthy)))
+}
+
+/// Headers as a list of pairs or as an object, of bytes or text.
+pub(super) fn parse_headers(headers: &Value) -> Result<Headers, ServiceError> {
     let bytes = |value: &Value| match value {
         Value::Bin(bytes) => bytes.clone(),
         Value::Str(text) => Bytes::from(text.clone()),
@@ -279,11 +311,12 @@ fn parse_headers(headers: &Value) -> Result<Vec<(HeaderName, HeaderValue)>, Serv
         .collect()
 }
 
-fn response(
+/// The answer whose body the application sends.
+pub(super) fn response(
     status: StatusCode,
-    headers: Vec<(HeaderName, HeaderValue)>,
+    headers: Headers,
     head: bool,
-    from_service: mpsc::Receiver<Sent>,
+    from_service: Exit<Sent>,
     leave: Leave,
 ) -> HttpResponse {
     let mut response = HttpResponse::build(status);
@@ -321,8 +354,8 @@ fn response(
     }
 }
 
-async fn drain(mut from_service: mpsc::Receiver<Sent>, leave: Leave) {
-    while let Some(sent) = from_service.recv().await {
+async fn drain(mut from_service: Exit<Sent>, leave: Leave) {
+    while let Some(sent) = from_service.take().await {
         if let Sent::Body { more: false, .. } = sent {
             break;
         }
@@ -336,14 +369,11 @@ async fn drain(mut from_service: mpsc::Receiver<Sent>, leave: Leave) {
 #[error("the application ended before its answer was complete")]
 struct Broken;
 
-fn pieces(
-    from_service: mpsc::Receiver<Sent>,
-    leave: Leave,
-) -> impl Stream<Item = Result<Bytes, Broken>> {
+fn pieces(from_service: Exit<Sent>, leave: Leave) -> impl Stream<Item = Result<Bytes, Broken>> {
     futures::stream::unfold(Some((from_service, leave)), |state| async move {
         let (mut from_service, leave) = state?;
         loop {
-            return match from_service.recv().await {
+            return match from_service.take().await {
                 Some(Sent::Body { bytes, more: true }) if bytes.is_empty() => continue,
                 Some(Sent::Body { bytes, more: true }) => {
                     Some((Ok(bytes), Some((from_service, leave))))

@@ -11,9 +11,9 @@ use super::super::HttpError;
 const MAX_WHOLE: usize = 64 * 1024 * 1024;
 /// Pieces on their way between the socket and the service.
 const PIECES: usize = 8;
-/// Pieces are joined up to about this size, so that a call carries more than one packet. Twice
-/// this must fit one message to the service.
-const JOIN_BELOW: usize = 96 * 1024;
+/// Pieces are joined up to this size, so that a call carries more than one packet. With the rest
+/// of its message it fits one frame to the service; longer messages take several round trips.
+const MOST_JOINED: usize = 240 * 1024;
 
 /// Reads all of a body.
 ///
@@ -76,10 +76,11 @@ impl Pieces {
             },
         };
         let mut joined: Option<BytesMut> = None;
-        while joined.as_ref().map_or(first.len(), BytesMut::len) < JOIN_BELOW {
+        loop {
+            let length = joined.as_ref().map_or(first.len(), BytesMut::len);
             match self.from_socket.try_recv() {
-                Ok(Ok(piece)) if piece.len() <= JOIN_BELOW => joined
-                    .get_or_insert_with(|| BytesMut::from(&first[..]))
+                Ok(Ok(piece)) if length + piece.len() <= MOST_JOINED => joined
+                    .get_or_insert_with(|| beginning(&first))
                     .extend_from_slice(&piece),
                 Ok(other) => {
                     self.held = Some(other);
@@ -90,4 +91,11 @@ impl Pieces {
         }
         Ok(Some(joined.map_or(first, BytesMut::freeze)))
     }
+}
+
+/// A buffer that begins with a piece and has room for all that is joined to it.
+fn beginning(first: &[u8]) -> BytesMut {
+    let mut joined = BytesMut::with_capacity(MOST_JOINED);
+    joined.extend_from_slice(first);
+    joined
 }

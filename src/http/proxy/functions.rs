@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
-use actix_web::http::header::{HeaderName, HeaderValue, ORIGIN};
+use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN};
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::Payload;
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError};
 use bytes::Bytes;
+use futures::stream::{self, Stream};
 
-use super::{TextError, Visit, body, scope, text};
+use super::{TextError, Visit, body, failed, scope, text};
+use crate::gateway::{HangUp, SocketHandle, hung_up};
 use crate::http::HttpError;
-use crate::peer::{Service, invoke, method_of};
+use crate::http::services::Generator;
+use crate::map;
+use crate::peer::{CallError, CallOptions, Peer, Service, invoke, method_of};
 use crate::wire::{Map, Value};
 
 /// What answers a request.
@@ -46,7 +50,7 @@ pub async fn serve(
             return Ok(with_cors(
                 HttpResponse::build(StatusCode::NO_CONTENT),
                 request,
-                Bytes::new(),
+                Content::Whole(Bytes::new()),
             ));
         }
         let shown = if path.is_empty() { "index" } else { path };
@@ -57,16 +61,74 @@ pub async fn serve(
         event.insert("function_path", path);
     }
     event.insert("user", visit.context.user.to_value());
+    event.insert(
+        "context",
+        map! { "user" => visit.context.user.to_value(), "ws" => visit.context.ws.as_str() },
+    );
     let body = body::whole(payload).await?;
     event.insert("body", (!body.is_empty()).then_some(body));
     let outcome = match own {
         Some(service) => call_own(service, &chosen.function, event, &visit).await,
         None => call_remote(&chosen.function, event, &visit).await,
     };
-    Ok(match outcome.and_then(|result| answer(request, result)) {
-        Ok(response) => response,
-        Err(error) => text(500, format!("Internal Server Error: {error}")),
+    let streams = Streams {
+        provider: visit.record.address(),
+        peer: &directory.peer,
+        options: visit.options(),
+    };
+    Ok(match outcome {
+        Ok(result) => answer(request, result, &streams)
+            .unwrap_or_else(|error| text(500, format!("Internal Server Error: {error}"))),
+        Err(error) => TextError(error).error_response(),
     })
+}
+
+/// What it takes to read the generators that functions return.
+struct Streams<'a> {
+    provider: String,
+    peer: &'a Arc<Peer>,
+    options: CallOptions,
+}
+
+impl Streams<'_> {
+    /// The stream behind a value, if it is a generator of the provider.
+    fn of(&self, value: &Value) -> Option<Generator> {
+        // The body of a page has no place for the stack of a failure.
+        Generator::from_result(value, &self.provider, self.peer, &self.options, false)
+    }
+}
+
+/// What is sent of a result.
+enum Content {
+    Whole(Bytes),
+    Pieces(Generator),
+}
+
+/// The content of a value, and the type it has unless the function names one.
+fn content(value: Value, streams: &Streams) -> (Content, Option<&'static str>) {
+    if let Some(generator) = streams.of(&value) {
+        return (Content::Pieces(generator), None);
+    }
+    let (bytes, kind) = match value {
+        Value::Nil => (Bytes::new(), None),
+        Value::Bin(bytes) => (bytes, None),
+        Value::Str(text) => (Bytes::from(text), None),
+        other => (
+            Bytes::from(other.to_json().to_string()),
+            Some("application/json"),
+        ),
+    };
+    (Content::Whole(bytes), kind)
+}
+
+/// The type of a result that is no object: text may be a page.
+fn kind_of(value: &Value) -> Option<&'static str> {
+    match value {
+        Value::Str(text) if text.trim_start().starts_with('<') => Some("text/html; charset=utf-8"),
+        Value::Str(_) => Some("text/plain; charset=utf-8"),
+        Value::Bin(_) => Some("application/octet-stream"),
+        _ => None,
+    }
 }
 
 fn is_preflight(request: &HttpRequest) -> bool {
@@ -109,15 +171,16 @@ async fn call_own(
     function: &str,
     event: Map,
     visit: &Visit,
-) -> Result<Value, String> {
-    let method = method_of(&*service, function).ok_or_else(|| format!("KeyError: '{function}'"))?;
+) -> Result<Value, HttpError> {
+    let method = method_of(&*service, function)
+        .ok_or_else(|| HttpError::Application(format!("KeyError: '{function}'")))?;
     let args = vec![event.into()];
     invoke(service, method, args, Map::new(), visit.context.clone())
         .await
-        .map_err(|error| error.to_string())
+        .map_err(|error| HttpError::Application(error.to_string()))
 }
 
-async fn call_remote(function: &str, event: Map, visit: &Visit) -> Result<Value, String> {
+async fn call_remote(function: &str, event: Map, visit: &Visit) -> Result<Value, HttpError> {
     let method = format!("services.{}.{function}", visit.record.name);
     visit
         .node
@@ -129,27 +192,28 @@ async fn call_remote(function: &str, event: Map, visit: &Visit) -> Result<Value,
         .arg(event)
         .send_to_living()
         .await
-        .map_err(|error| format!("RemoteException: {}", error.described()))
+        .map_err(failed)
 }
 
-/// The answer that a function's result describes.
-fn answer(request: &HttpRequest, result: Value) -> Result<HttpResponse, String> {
-    let Value::Map(result) = result else {
-        return Err(format!(
-            "TypeError: the function must return an object with status, headers and body, got {}",
-            result.type_name()
-        ));
+/// The answer that a function's result describes. What is no object with `status`, `headers` or
+/// `body` is the body itself.
+fn answer(request: &HttpRequest, result: Value, streams: &Streams) -> Result<HttpResponse, String> {
+    let described = |map: &Map| {
+        let parts = ["status", "headers", "body"];
+        parts.iter().any(|part| map.contains_key(part))
     };
-    if !["status", "headers", "body"]
-        .iter()
-        .any(|key| result.contains_key(key))
-    {
-        // A plain object is the body itself.
-        let json = Value::Map(result).to_json().to_string();
-        let mut response = HttpResponse::Ok();
-        response.content_type("application/json");
-        return Ok(with_cors(response, request, Bytes::from(json)));
-    }
+    let mut result = match result {
+        Value::Map(map) if described(&map) => map,
+        bare => {
+            let kind = kind_of(&bare);
+            let (content, other) = content(bare, streams);
+            let mut response = HttpResponse::Ok();
+            if let Some(kind) = kind.or(other) {
+                response.content_type(kind);
+            }
+            return Ok(with_cors(response, request, content));
+        }
+    };
     let status = match result.get("status") {
         None | Some(Value::Nil) => StatusCode::OK,
         Some(status) => status
@@ -161,16 +225,15 @@ fn answer(request: &HttpRequest, result: Value) -> Result<HttpResponse, String> 
     for (name, value) in headers(result.get("headers"))? {
         response.append_header((name, value));
     }
-    let body = match result.get("body") {
-        None | Some(Value::Nil) => Bytes::new(),
-        Some(Value::Bin(bytes)) => bytes.clone(),
-        Some(Value::Str(text)) => Bytes::from(text.clone()),
-        Some(other) => {
-            response.content_type("application/json");
-            Bytes::from(other.to_json().to_string())
-        }
-    };
-    Ok(with_cors(response, request, body))
+    let (content, kind) = content(result.remove("body").unwrap_or_default(), streams);
+    if let Some(kind) = kind.filter(|_| !names_its_type(result.get("headers"))) {
+        response.content_type(kind);
+    }
+    Ok(with_cors(response, request, content))
+}
+
+fn names_its_type(given: Option<&Value>) -> bool {
+    headers(given).is_ok_and(|headers| headers.iter().any(|(name, _)| name == CONTENT_TYPE))
 }
 
 /// The headers of a result: an object, or a list of pairs where a name occurs more than once.
@@ -237,7 +300,7 @@ fn as_text(value: &Value) -> String {
 fn with_cors(
     mut response: HttpResponseBuilder,
     request: &HttpRequest,
-    body: Bytes,
+    content: Content,
 ) -> HttpResponse {
     let origin = request.headers().get(ORIGIN).cloned();
     let origin = origin.unwrap_or(HeaderValue::from_static("*"));
@@ -250,7 +313,39 @@ fn with_cors(
         ))
         .insert_header(("access-control-allow-headers", "Authorization,Content-Type"))
         .insert_header(("access-control-expose-headers", "Content-Disposition"));
-    response.body(body)
+    match content {
+        Content::Whole(bytes) => response.body(bytes),
+        Content::Pieces(generator) => {
+            let watch = request
+                .conn_data::<SocketHandle>()
+                .and_then(|socket| socket.hang_up());
+            response.streaming(pieces(generator, watch))
+        }
+    }
+}
+
+/// The items of a generator, each when the socket has room for it: bytes and text as they are,
+/// anything else as a line of JSON.
+fn pieces(
+    generator: Generator,
+    watch: Option<HangUp>,
+) -> impl Stream<Item = Result<Bytes, CallError>> {
+    stream::unfold(Some((generator, watch)), |state| async move {
+        let (mut generator, watch) = state?;
+        let item = tokio::select! {
+            item = generator.next() => item?,
+            // Nobody is left to read: the generator is closed by being dropped.
+            () = hung_up(watch.as_ref()) => return None,
+        };
+        let bytes = match item {
+            Ok(Value::Bin(bytes)) => bytes,
+            Ok(Value::Str(text)) => Bytes::from(text),
+            Ok(other) => Bytes::from(format!("{}\n", other.to_json())),
+            // The connection must break: the part is not the whole.
+            Err(error) => return Some((Err(error), None)),
+        };
+        Some((Ok(bytes), Some((generator, watch))))
+    })
 }
 
 #[cfg(test)]

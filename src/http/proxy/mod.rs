@@ -6,24 +6,28 @@
 mod asgi;
 mod body;
 mod functions;
+mod pipe;
 mod scope;
+pub(super) mod websocket;
 
 use std::sync::Arc;
 
-use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use actix_web::web::{self, Data, Path, Payload, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 
 use super::services::{mode_of, redirect};
 use super::{HttpError, caller};
 use crate::node::Node;
-use crate::peer::{CallContext, CallOptions, ErrorClass, ServiceError};
+use crate::peer::{CallContext, CallError, CallOptions, ErrorClass, ServiceError};
 use crate::workspace::service_id::ServiceId;
 use crate::workspace::{LookupOptions, PUBLIC, ServiceRecord};
+use websocket::credentials::opens_websocket;
 
 pub fn routes(config: &mut ServiceConfig) {
     config
-        .route("/{workspace}/apps/{service_id}", web::get().to(to_root))
+        .route("/{workspace}/apps/{service_id}", web::to(to_root))
         .route("/{workspace}/apps/{service_id}/{path:.*}", web::to(serve));
 }
 
@@ -67,24 +71,53 @@ impl std::fmt::Display for TextError {
 }
 
 impl ResponseError for TextError {
-    fn status_code(&self) -> actix_web::http::StatusCode {
+    fn status_code(&self) -> StatusCode {
         self.0.status_code()
     }
 
     fn error_response(&self) -> HttpResponse {
-        text(self.status_code().as_u16(), self.to_string())
+        let mut answer = text(self.status_code().as_u16(), self.to_string());
+        if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+            let soon = HeaderValue::from_static("1");
+            answer.headers_mut().insert(RETRY_AFTER, soon);
+        }
+        answer
     }
 }
 
 fn text(status: u16, body: String) -> HttpResponse {
-    let status = actix_web::http::StatusCode::from_u16(status)
-        .unwrap_or(actix_web::http::StatusCode::INTERNAL_SERVER_ERROR);
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     HttpResponse::build(status)
         .insert_header((
             CONTENT_TYPE,
             HeaderValue::from_static("text/plain; charset=utf-8"),
         ))
         .body(body)
+}
+
+/// A failed call of an application. A provider that is gone may be back soon: its app is started
+/// again by the next request.
+fn failed(error: CallError) -> HttpError {
+    match error {
+        CallError::NotConnected(_) => {
+            HttpError::Unavailable("The application went away; try again".into())
+        }
+        timeout @ CallError::Timeout { .. } => HttpError::Remote(timeout),
+        other => HttpError::Application(format!("RemoteException: {}", other.described())),
+    }
+}
+
+/// A failed lookup. What starts too slowly for this request may be there for the next.
+fn not_there(error: ServiceError) -> HttpError {
+    match error.class {
+        ErrorClass::Timeout => HttpError::Unavailable(error.to_string()),
+        _ => error.into(),
+    }
+}
+
+/// Paths never lead out of an application, whatever it does with them.
+fn leaves(path: &str) -> bool {
+    path.split(['/', '\\']).any(|step| step == "..") || path.contains('\0')
 }
 
 fn is_login(workspace: &str, service_id: &str) -> bool {
@@ -101,7 +134,7 @@ async fn to_root(request: HttpRequest, path: Path<(String, String)>) -> HttpResp
 
 /// The service that an address names. When nobody offers it, and exactly one installed app would,
 /// that app is started (server-apps.md 3.6).
-async fn find(
+pub(super) async fn find(
     node: &Node,
     workspace: &str,
     service_id: &str,
@@ -109,7 +142,11 @@ async fn find(
     context: &CallContext,
 ) -> Result<Arc<ServiceRecord>, ServiceError> {
     let directory = &node.directory;
-    let name = format!("{workspace}/{service_id}");
+    // A whole id may name another workspace.
+    let name = match service_id.contains('/') {
+        true => service_id.to_owned(),
+        false => format!("{workspace}/{service_id}"),
+    };
     let missing = match directory.resolve(&name, options, context).await {
         Err(error) if error.class == ErrorClass::Key => error,
         found => return found,
@@ -141,6 +178,9 @@ async fn serve(
     node: Data<Node>,
 ) -> Result<HttpResponse, TextError> {
     let (workspace, service_id, path) = path.into_inner();
+    if leaves(&path) {
+        return Err(HttpError::NotFound("The path leaves the application".into()).into());
+    }
     let context = match caller::in_workspace(&request, &node, &workspace) {
         // A browser that holds a dead token must be able to get a new one.
         Err(HttpError::Unauthorized(_)) if is_login(&workspace, &service_id) => {
@@ -160,7 +200,7 @@ async fn serve(
     };
     let record = find(&node, &workspace, &service_id, &options, &context)
         .await
-        .map_err(HttpError::from)?;
+        .map_err(not_there)?;
     let visit = Visit {
         node,
         record,
@@ -170,6 +210,13 @@ async fn serve(
         path: format!("/{path}"),
     };
     match visit.record.kind.as_str() {
+        "functions" if opens_websocket(&request) => Err(HttpError::Invalid(
+            "Services of type functions have no WebSockets, only those of type asgi".into(),
+        )
+        .into()),
+        "asgi" | "ASGI" if opens_websocket(&request) => {
+            websocket::serve(&request, payload, visit).await
+        }
         "functions" => functions::serve(&request, payload, visit).await,
         "asgi" | "ASGI" => asgi::serve(&request, payload, visit).await,
         other => Err(HttpError::Invalid(format!(

@@ -9,10 +9,36 @@ use crate::gateway::client_ip;
 use crate::map;
 use crate::wire::{Map, Value};
 
-/// The scope of an ASGI application.
+/// The scope of a request to an ASGI application.
 pub fn asgi(request: &HttpRequest, visit: &Visit) -> Map {
-    let mut scope = common(request, visit);
-    scope.insert("raw_path", Bytes::copy_from_slice(visit.path.as_bytes()));
+    with_bytes(common(request, visit), request, visit)
+}
+
+/// The scope of a WebSocket to an ASGI application.
+pub fn websocket(request: &HttpRequest, visit: &Visit, subprotocols: Vec<String>) -> Map {
+    let mut scope = with_bytes(common(request, visit), request, visit);
+    let secure = scope.get_str("scheme") == Some("https");
+    let subprotocols: Vec<Value> = subprotocols.into_iter().map(Value::from).collect();
+    scope.remove("method");
+    scope.insert("type", "websocket");
+    scope.insert("scheme", if secure { "wss" } else { "ws" });
+    scope.insert("subprotocols", subprotocols);
+    let denial = map! { "websocket.http.response" => Map::new() };
+    scope.insert("extensions", denial);
+    scope
+}
+
+fn with_bytes(mut scope: Map, request: &HttpRequest, visit: &Visit) -> Map {
+    let mut path = visit.path.clone();
+    // Applications get the path below them and no root, as from the reference. Those that ask for
+    // it are told where they are, in the way of the ASGI specification.
+    if visit.record.setting("root_path").is_some_and(Value::truthy) {
+        let root = format!("/{}/apps/{}", visit.workspace, visit.service_id);
+        path.insert_str(0, &root);
+        scope.insert("root_path", root);
+        scope.insert("path", path.as_str());
+    }
+    scope.insert("raw_path", Bytes::from(path));
     scope.insert(
         "query_string",
         Bytes::copy_from_slice(request.query_string().as_bytes()),
@@ -59,7 +85,7 @@ fn common(request: &HttpRequest, visit: &Visit) -> Map {
         "client" => peer,
         "scheme" => info.scheme(),
         "method" => request.method().as_str(),
-        "root_path" => "",
+        "root_path" => visit.node.config.server.prefix(),
         "path" => visit.path.as_str(),
         "state" => Map::new(),
         "workspace" => visit.workspace.as_str(),

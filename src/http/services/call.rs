@@ -125,6 +125,7 @@ async fn remote(
 ) -> Result<HttpResponse, HttpError> {
     let peer = &node.directory.peer;
     let address = record.address();
+    let detailed = node.config.server.expose_detailed_errors;
     let options = CallOptions {
         from: Some(context.from.clone()),
         ws: Some(context.ws.clone()),
@@ -144,8 +145,8 @@ async fn remote(
     let value = call
         .send_to_living()
         .await
-        .map_err(|error| failed(error, key))?;
-    match Generator::from_result(&value, &address, peer, &options) {
+        .map_err(|error| failed(error, key, detailed))?;
+    match Generator::from_result(&value, &address, peer, &options, detailed) {
         Some(generator) => {
             let watch = request
                 .conn_data::<SocketHandle>()
@@ -157,11 +158,14 @@ async fn remote(
 }
 
 /// A provider that does not have the function says so in its own words.
-fn failed(error: CallError, key: &str) -> HttpError {
+fn failed(error: CallError, key: &str, detailed: bool) -> HttpError {
     if let CallError::Remote(remote) = &error
         && remote.text.contains("Method not found")
     {
         return not_found(key);
     }
-    error.into()
+    match detailed {
+        true => HttpError::RemoteInFull(error),
+        false => HttpError::Remote(error),
+    }
 }

@@ -19,6 +19,8 @@ use crate::wire::{Map, Value};
 /// Service ids that mean the workspace manager.
 const MANAGER_NAMES: [&str; 2] = ["ws", "~"];
 
+pub(super) use reply::Generator;
+
 pub fn routes(config: &mut ServiceConfig) {
     let call = web::resource("/{workspace}/services/{service_id}/{function_key}")
         .app_data(web::PayloadConfig::new(call::MAX_BODY))
@@ -148,7 +150,9 @@ async fn info(
             .peer
             .offered("*", "default")
             .ok_or_else(|| HttpError::NotFound(format!("{service_id} not found.")))?;
-        let described = node.directory.peer.describe("*", &*manager);
+        let mut described = node.directory.peer.describe("*", &*manager);
+        // Its names are the same service in every workspace; callers look for the one they used.
+        described.insert("id", service_id);
         return Ok(HttpResponse::Ok().json(displayed(&Value::Map(described)).to_json()));
     }
     let options = map! { "mode" => mode_of(&request), "read_app_manifest" => true };

@@ -68,6 +68,8 @@ pub struct Generator {
     next: RemoteFunction,
     close: Option<String>,
     options: CallOptions,
+    /// Whether the reader is told the stack of a failure.
+    detailed: bool,
 }
 
 impl Generator {
@@ -77,6 +79,7 @@ impl Generator {
         provider: &str,
         peer: &Arc<Peer>,
         options: &CallOptions,
+        detailed: bool,
     ) -> Option<Self> {
         let map = value.as_map()?;
         if map.get_str("_rtype") != Some("generator") {
@@ -96,10 +99,12 @@ impl Generator {
             next,
             close: map.get_str("_rclose_method").map(str::to_owned),
             options: options.clone(),
+            detailed,
         })
     }
 
-    async fn next(&mut self) -> Option<Result<Value, CallError>> {
+    /// The next item; none at the end.
+    pub async fn next(&mut self) -> Option<Result<Value, CallError>> {
         let item = self
             .peer
             .call(&self.next.target, &self.next.method)
@@ -176,7 +181,10 @@ fn items(
                     Some(Ok(item)) => {
                         Some((Ok(item_bytes(&item, format)), State::Running(running)))
                     }
-                    Some(Err(error)) => Some((Ok(error_bytes(&error, format)), State::Ended)),
+                    Some(Err(error)) => {
+                        let bytes = error_bytes(&error, format, generator.detailed);
+                        Some((Ok(bytes), State::Ended))
+                    }
                     None => ended(format),
                 }
             }
@@ -204,9 +212,14 @@ fn item_bytes(item: &Value, format: Format) -> Bytes {
     }
 }
 
-fn error_bytes(error: &CallError, format: Format) -> Bytes {
+fn error_bytes(error: &CallError, format: Format, detailed: bool) -> Bytes {
     let text = error.described();
-    let json = json!({ "error": text, "traceback": text });
+    let trace = if detailed {
+        error.detailed()
+    } else {
+        text.clone()
+    };
+    let json = json!({ "error": text, "traceback": trace });
     match format {
         Format::Json => event(&json),
         Format::MessagePack => wire::encode(&Value::from_json(json)),

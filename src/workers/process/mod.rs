@@ -16,5 +16,7 @@ mod terminal;
 pub use actor::ProcessesActor;
 pub use python_worker::PythonWorker;
 pub use service::ProcessService;
+pub(in crate::workers) use service::{GET_LOGS, STOP, common, session_of};
+pub(in crate::workers) use session::SessionLog;
 pub use settings::ProcessSettings;
 pub use terminal::{TerminalService, TerminalWorker};

@@ -23,7 +23,7 @@ pub(super) const SESSION: Param = required(
     "workspace/client_id of the session",
 );
 
-pub(super) const GET_LOGS: MethodSpec = MethodSpec {
+pub(in crate::workers) const GET_LOGS: MethodSpec = MethodSpec {
     name: "get_logs",
     doc: "Returns what a session logged.",
     params: &[
@@ -53,7 +53,7 @@ pub(super) const EXECUTE: MethodSpec = MethodSpec {
     ],
 };
 
-pub(super) const STOP: MethodSpec = MethodSpec {
+pub(in crate::workers) const STOP: MethodSpec = MethodSpec {
     name: "stop",
     doc: "Ends the process of a session.",
     params: &[SESSION],
@@ -71,7 +71,7 @@ static SPEC: ServiceSpec = ServiceSpec {
 ///
 /// # Errors
 /// No session id, or `Permission denied`.
-pub(super) fn session_of(
+pub(in crate::workers) fn session_of(
     method: &str,
     args: &Arguments,
     context: &CallContext,
@@ -95,7 +95,7 @@ pub(super) fn session_of(
 ///
 /// # Errors
 /// Those of the worker.
-pub(super) async fn common(
+pub(in crate::workers) async fn common(
     worker: &dyn Worker,
     method: &str,
     session: &str,

@@ -9,6 +9,7 @@ use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
 use s3s_fs::FileSystem;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 /// The access key that the server knows.
 pub const ACCESS_KEY: &str = "test-access-key";
@@ -24,10 +25,13 @@ pub async fn serve(listener: TcpListener, root: &Path) -> io::Result<()> {
     let mut builder = S3ServiceBuilder::new(files);
     builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
     let service = builder.build();
+    // Connections end with this future.
+    let mut connections = JoinSet::new();
     loop {
         let (socket, _) = listener.accept().await?;
         let service = service.clone();
-        tokio::spawn(async move {
+        while connections.try_join_next().is_some() {}
+        connections.spawn(async move {
             let http = Builder::new(TokioExecutor::new());
             // A client that goes away is no failure of the server.
             let _ = http.serve_connection(TokioIo::new(socket), service).await;
