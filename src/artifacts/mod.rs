@@ -2,5 +2,6 @@
 
 pub mod blobs;
 pub mod permissions;
+pub mod query;
 
 pub use blobs::{BlobError, BlobId, BlobStore, FolderBlobs};
