@@ -9,7 +9,7 @@ use super::{QueryError, Row, Stage, invalid};
 const MAX_DEPTH: usize = 16;
 
 #[derive(Debug)]
-enum Field {
+pub(super) enum Field {
     Alias,
     Kind,
     Workspace,
@@ -17,7 +17,7 @@ enum Field {
 }
 
 #[derive(Debug)]
-enum Measure {
+pub(super) enum Measure {
     Created,
     Modified,
     Downloads,

@@ -65,9 +65,7 @@ impl Order {
             None | Some(Json::Null) => Place::Missing,
             Some(Json::String(text)) => Place::Text(Cow::Borrowed(text)),
             Some(Json::Bool(set)) => Place::Number(f64::from(u8::from(*set))),
-            Some(Json::Number(number)) => {
-                number.as_f64().map_or(Place::Missing, Place::Number)
-            }
+            Some(Json::Number(number)) => number.as_f64().map_or(Place::Missing, Place::Number),
             Some(other) => Place::Text(Cow::Owned(Plain(other).to_string())),
         };
         match &self.by {
@@ -88,7 +86,11 @@ impl Order {
             (Place::Text(a), Place::Text(b)) => a.cmp(b),
             _ => return rank(a).cmp(&rank(b)),
         };
-        if self.descending { within.reverse() } else { within }
+        if self.descending {
+            within.reverse()
+        } else {
+            within
+        }
     }
 }
 
