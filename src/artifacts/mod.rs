@@ -5,6 +5,7 @@ mod errors;
 mod keeper;
 pub mod objects;
 pub mod permissions;
+pub mod query;
 pub mod service;
 pub mod storage;
 pub mod store;
