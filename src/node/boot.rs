@@ -108,7 +108,7 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
     let apps = build_apps(&config, &store, blobs, &directory, &python, writing.clone())?;
     let artifacts = ArtifactStore::open(store.clone(), transfer.objects.clone(), writing)?;
     transfer.attach(Arc::new(artifacts.clone()));
-    let manager = ArtifactService::new(directory.clone(), artifacts, transfer.clone());
+    let manager = ArtifactService::new(directory.clone(), artifacts.clone(), transfer.clone());
     directory.offer(PUBLIC, manager)?;
     let startup = build_startup(&config, &directory, &python)?;
     Ok(Arc::new(Node {
@@ -117,6 +117,7 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
         processes: apps.processes,
         startup,
         transfer,
+        artifacts,
         config,
         clock,
         directory,
