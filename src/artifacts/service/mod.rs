@@ -8,6 +8,7 @@ mod records;
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use futures::FutureExt;
 
 use super::store::{ArtifactStore, Place};
@@ -23,6 +24,18 @@ pub struct ArtifactService {
     directory: Arc<Directory>,
     store: ArtifactStore,
     transfer: Arc<Transfer>,
+    apps: Option<Arc<dyn AppRemoval>>,
+}
+
+/// Who has to know when an artifact that is an app is deleted. Nobody does when apps are switched
+/// off.
+#[async_trait]
+pub trait AppRemoval: Send + Sync {
+    /// Ends the sessions of an app whose artifact is gone, and forgets its switches.
+    ///
+    /// # Errors
+    /// It did not work; the artifact is gone all the same.
+    async fn artifact_deleted(&self, workspace: &str, app: &str) -> Result<(), ServiceError>;
 }
 
 impl ArtifactService {
@@ -31,11 +44,13 @@ impl ArtifactService {
         directory: Arc<Directory>,
         store: ArtifactStore,
         transfer: Arc<Transfer>,
+        apps: Option<Arc<dyn AppRemoval>>,
     ) -> Arc<Self> {
         Arc::new(ArtifactService {
             directory,
             store,
             transfer,
+            apps,
         })
     }
 

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use super::ArtifactService;
 use super::arguments::{flag, object, text, version};
 use crate::artifacts::objects::clean;
-use crate::artifacts::store::{ArtifactError, Creation, Edit, Inner, Place};
+use crate::artifacts::store::{ArtifactError, Creation, Deletion, Edit, Inner, Place};
 use crate::identity::readable_id;
 use crate::peer::{Arguments, CallContext, ServiceError};
 
@@ -141,17 +141,23 @@ impl ArtifactService {
             "commit" => {
                 let (version, comment) = (text(args, "version")?, text(args, "comment")?);
                 store
-                    .change(move |inner, _| inner.commit(&place, version, comment))
+                    .change(move |inner, pin| inner.commit(pin, &place, version, comment))
                     .await
             }
             "discard" => store.change(move |inner, _| inner.discard(&place)).await,
             "delete" => {
-                let (recursive, version) = (flag(args, "recursive")?, text(args, "version")?);
-                let delete = store.change(move |inner, _| {
-                    inner.delete(&place, recursive, version.as_deref())?;
-                    Ok(Json::Null)
-                });
-                delete.await
+                let deletion = Deletion {
+                    version: text(args, "version")?,
+                    recursive: flag(args, "recursive")?,
+                    files: flag(args, "delete_files")?,
+                };
+                let delete = store.change(move |inner, _| inner.delete(&place, &deletion));
+                for (workspace, app) in delete.await? {
+                    if let Some(apps) = &self.apps {
+                        apps.artifact_deleted(&workspace, &app).await?;
+                    }
+                }
+                Ok(Json::Null)
             }
             "reset_stats" => {
                 let reset = store.change(move |inner, _| {

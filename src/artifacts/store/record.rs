@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Fields;
 
 /// Separates the parts of a key; no name holds it.
-const SEPARATOR: char = '\u{1}';
+pub const SEPARATOR: char = '\u{1}';
 
 /// Key of an artifact; with an empty alias, what the keys of all in the workspace start with.
 pub fn key(workspace: &str, alias: &str) -> String {
