@@ -14,7 +14,7 @@ use futures::FutureExt;
 use super::store::{ArtifactStore, Place};
 use super::transfer::Transfer;
 use crate::peer::{
-    Arguments, CallContext, MethodFuture, MethodSpec, Reply, Service, ServiceError, ServiceSpec,
+    Arguments, CallContext, ErrorClass, MethodFuture, MethodSpec, Reply, Service, ServiceError, ServiceSpec,
 };
 use crate::wire::Value;
 use crate::workspace::Directory;
@@ -60,6 +60,9 @@ impl ArtifactService {
         args: Arguments,
         context: CallContext,
     ) -> Result<Reply, ServiceError> {
+        if let Some(why) = methods::missing(method) {
+            return Err(not_implemented(why));
+        }
         let value = match method {
             "create" => self.create(&args, &context).await?.into(),
             "duplicate" => self.duplicate(&args, &context).await?.into(),
@@ -102,6 +105,11 @@ impl Service for ArtifactService {
     ) -> MethodFuture {
         self.run(method.name, arguments, context).boxed()
     }
+}
+
+/// A failure that clients know as `NotImplementedError`.
+fn not_implemented(text: &str) -> ServiceError {
+    ServiceError::new(ErrorClass::Named("NotImplementedError"), text)
 }
 
 fn place(args: &Arguments, context: &CallContext) -> Result<Place, ServiceError> {

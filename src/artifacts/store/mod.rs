@@ -86,6 +86,16 @@ impl ArtifactStore {
         &self.inner.objects
     }
 
+    /// Whether a directory has a file.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn has_file(&self, id: &str, dir: u32, path: &str) -> Result<bool, ArtifactError> {
+        let at = super::objects::file_key(id, dir, path);
+        self.read(move |inner| Ok(inner.objects.files().contains(&at)?))
+            .await
+    }
+
     /// Runs work that reads away from the caller's thread.
     ///
     /// # Errors

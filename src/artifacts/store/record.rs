@@ -71,6 +71,11 @@ fn yes() -> bool {
 }
 
 impl Draft {
+    /// What a download of a file is to count, where the stage says so.
+    pub fn weight(&self, path: &str) -> Option<f64> {
+        self.files.iter().find(|file| file.path == path)?.weight
+    }
+
     /// A new version with nothing but a manifest.
     pub fn of(manifest: Fields, dir: u32) -> Draft {
         Draft {
