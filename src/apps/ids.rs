@@ -5,11 +5,7 @@
 
 use std::fmt;
 
-use rand::seq::IndexedRandom;
-
-use crate::identity::readable_id;
-
-use super::words::{ADVERBS, VERBS};
+use crate::identity::{four_words, readable_id};
 use crate::router::SESSION_PREFIX;
 
 /// Suffix that switches load counting on for a client.
@@ -58,13 +54,7 @@ impl AppId {
 
     /// A fresh readable id of four words, such as `quiet-otter-drifts-gently`.
     pub fn generate() -> Self {
-        let mut rng = rand::rng();
-        let mut word = |list: &[&'static str]| list.choose(&mut rng).copied().unwrap_or("app");
-        let (verb, adverb) = (word(VERBS), word(ADVERBS));
-        let name = readable_id();
-        // Two more words say more than the digits do.
-        let words = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-');
-        Self(format!("{words}-{verb}-{adverb}"))
+        Self(four_words(&mut rand::rng()))
     }
 
     pub fn as_str(&self) -> &str {

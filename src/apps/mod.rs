@@ -34,7 +34,6 @@ pub mod startup;
 pub mod store;
 mod trial;
 pub mod validate;
-mod words;
 mod workspace_actor;
 mod workspaces_actor;
 pub mod xml;

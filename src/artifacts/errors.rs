@@ -1,7 +1,9 @@
 //! Failures of files as clients of services see them.
 
+use super::alias::AliasError;
 use super::blobs::BlobError;
 use super::objects::ObjectError;
+use super::schema::SchemaError;
 use super::transfer::LandError;
 use crate::peer::{ErrorClass, ServiceError};
 
@@ -37,5 +39,20 @@ impl From<LandError> for ServiceError {
             LandError::Failed(error) => error.into(),
             closed => ServiceError::value(closed.to_string()),
         }
+    }
+}
+
+impl From<AliasError> for ServiceError {
+    fn from(error: AliasError) -> Self {
+        match error {
+            AliasError::NoneFree => ServiceError::runtime(error.to_string()),
+            impossible => ServiceError::value(impossible.to_string()),
+        }
+    }
+}
+
+impl From<SchemaError> for ServiceError {
+    fn from(error: SchemaError) -> Self {
+        ServiceError::value(error.to_string())
     }
 }

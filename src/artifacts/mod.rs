@@ -1,11 +1,13 @@
 //! Files and datasets that users keep on the server.
 
+pub mod alias;
 pub mod blobs;
 mod errors;
 mod keeper;
 pub mod objects;
 pub mod permissions;
 pub mod query;
+pub mod schema;
 pub mod service;
 pub mod storage;
 pub mod store;

@@ -13,6 +13,7 @@ mod root;
 mod scope;
 mod tokens;
 mod user;
+mod words;
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ pub use blocklist::{Block, Blocked, Blocklist};
 pub use errors::{IdentityError, TokenError};
 pub use generate::{TokenRequest, check_may_generate};
 pub use level::{Level, LevelError};
-pub use readable_id::readable_id;
+pub use readable_id::{four_words, readable_id};
 pub use revocations::{Revocations, TokenHash};
 pub use root::{RootToken, RootTokenError};
 pub use scope::{EVERYWHERE, Scope, ScopeError, is_client_id, is_extra_scope};

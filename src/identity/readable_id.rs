@@ -1,6 +1,8 @@
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
+use super::words::{ADVERBS, VERBS};
+
 const ADJECTIVES: [&str; 72] = [
     "agile", "amber", "ample", "apt", "balmy", "bold", "brave", "brisk", "broad", "calm", "candid",
     "clear", "clever", "cosy", "crisp", "daring", "deft", "eager", "early", "easy", "exact",
@@ -30,6 +32,14 @@ pub fn readable_id() -> String {
     let (adjective, noun) = (word(&ADJECTIVES), word(&NOUNS));
     let number: u32 = rng.random_range(0..100_000_000);
     format!("{adjective}-{noun}-{number:08}")
+}
+
+/// A random name of four words, such as `quiet-otter-drifts-gently`.
+pub fn four_words(rng: &mut impl Rng) -> String {
+    let mut word = |words: &[&'static str]| words.choose(rng).copied().unwrap_or("plain");
+    let (adjective, noun) = (word(&ADJECTIVES), word(&NOUNS));
+    let (verb, adverb) = (word(VERBS), word(ADVERBS));
+    format!("{adjective}-{noun}-{verb}-{adverb}")
 }
 
 #[cfg(test)]
