@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use rand::rng;
@@ -24,6 +25,7 @@ use super::session::{
 use super::store::AppStore;
 use super::workspace_actor::{AddWorker, EnsureApp, RemoveApp, RemoveWorker, WorkspaceActor};
 use super::workspaces_actor::{EnsureWorkspace, RemoveWorkspace, WorkspacesActor};
+use crate::artifacts::service::AppRemoval;
 use crate::identity::{Level, UserInfo};
 use crate::peer::{CallContext, ErrorClass, ServiceError};
 use crate::supervision::{AddrSlot, SharedClock, spawn_detached};
@@ -172,6 +174,23 @@ impl Host {
         slot.send(RemoveApp(app.to_owned()))
             .await
             .map_err(|_| restarting())
+    }
+
+    /// Takes down an app whose artifact was deleted.
+    ///
+    /// # Errors
+    /// Its supervisors are restarting, or the store failed.
+    pub(super) async fn artifact_gone(
+        &self,
+        workspace: &str,
+        app: &str,
+    ) -> Result<(), ServiceError> {
+        let _one_at_a_time = self.installs.take(workspace, app).await;
+        self.store.forget(workspace, app).await?;
+        if self.store.exists(workspace, app).await? {
+            return Ok(());
+        }
+        self.remove_app(workspace, app).await
     }
 
     /// Starts the actors of all installed apps and the daemons among them; does not delay readiness.
@@ -338,6 +357,13 @@ impl Host {
 impl From<WorkerError> for ServiceError {
     fn from(error: WorkerError) -> Self {
         ServiceError::new(ErrorClass::Named(error.class()), error.to_string())
+    }
+}
+
+#[async_trait]
+impl AppRemoval for Host {
+    async fn artifact_deleted(&self, workspace: &str, app: &str) -> Result<(), ServiceError> {
+        self.artifact_gone(workspace, app).await
     }
 }
 

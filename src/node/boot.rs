@@ -16,7 +16,7 @@ use crate::apps::{Controller, Handed, Host, WorkspacesActor};
 use parking_lot::Mutex;
 
 use crate::artifacts::ArtifactStore;
-use crate::artifacts::service::ArtifactService;
+use crate::artifacts::service::{AppRemoval, ArtifactService};
 use crate::artifacts::storage::StorageService;
 use crate::artifacts::transfer::TransferSettings;
 use crate::artifacts::{
@@ -107,9 +107,7 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
     let writing = Arc::new(Mutex::new(()));
     let apps = build_apps(&config, &store, blobs, &directory, &python, writing.clone())?;
     let artifacts = ArtifactStore::open(store.clone(), transfer.objects.clone(), writing)?;
-    transfer.attach(Arc::new(artifacts.clone()));
-    let manager = ArtifactService::new(directory.clone(), artifacts.clone(), transfer.clone());
-    directory.offer(PUBLIC, manager)?;
+    offer_artifacts(artifacts.clone(), &directory, &transfer, &apps)?;
     let startup = build_startup(&config, &directory, &python)?;
     Ok(Arc::new(Node {
         apps: apps.host,
@@ -156,6 +154,31 @@ struct AppsParts {
     host: Option<Arc<Host>>,
     browser: Option<Browser>,
     processes: Option<AddrSlot<ProcessesActor>>,
+}
+
+/// The artifact manager, and what happens to artifacts when workspaces go.
+fn offer_artifacts(
+    artifacts: ArtifactStore,
+    directory: &Arc<Directory>,
+    transfer: &Arc<Transfer>,
+    apps: &AppsParts,
+) -> Result<(), NodeError> {
+    transfer.attach(Arc::new(artifacts.clone()));
+    let store = artifacts.clone();
+    directory.when_gone(Box::new(move |workspace| {
+        let (store, workspace) = (store.clone(), workspace.to_owned());
+        spawn_detached("forget artifacts", async move {
+            let name = workspace.clone();
+            let deleted = store.change(move |inner, _| inner.delete_all(&name)).await;
+            if let Err(error) = deleted {
+                tracing::error!(workspace, %error, "artifacts of a deleted workspace stay");
+            }
+        });
+    }));
+    let removal = apps.host.clone().map(|host| host as Arc<dyn AppRemoval>);
+    let manager = ArtifactService::new(directory.clone(), artifacts, transfer.clone(), removal);
+    directory.offer(PUBLIC, manager)?;
+    Ok(())
 }
 
 /// Opens the contents of files: in the data folder, or in an S3 bucket.

@@ -30,6 +30,7 @@ pub use model::{
 
 use crate::apps::files::AppFile;
 use crate::artifacts::BlobStore;
+use crate::artifacts::store::Index;
 use crate::store::{Store, Tree};
 use crate::supervision::SharedClock;
 use model::{Artifact, Object, Ops, key};
@@ -47,6 +48,7 @@ struct Inner {
     blobs: Arc<dyn BlobStore>,
     clock: SharedClock,
     artifacts: Tree<Artifact>,
+    index: Index,
     /// Manifests of committed versions.
     manifests: Tree<Fields>,
     files: Tree<Object>,
@@ -77,9 +79,11 @@ impl AppStore {
                 disabled.insert(key);
             }
         }
+        let artifacts = store.tree("artifacts")?;
         let opened = AppStore {
             inner: Arc::new(Inner {
-                artifacts: store.tree("artifacts")?,
+                index: Index::open(&store, &artifacts)?,
+                artifacts,
                 manifests: store.tree("artifact_versions")?,
                 files: store.tree("files")?,
                 ops,
@@ -91,6 +95,7 @@ impl AppStore {
             }),
         };
         opened.inner.forget_pending()?;
+        opened.inner.forget_switches()?;
         Ok(opened)
     }
 
@@ -190,14 +195,24 @@ impl AppStore {
         Ok(gone)
     }
 
-    /// Removes all apps of a workspace.
+    /// Forgets the switches of all apps of a workspace. Their artifacts go with all others of it.
     ///
     /// # Errors
     /// The store failed.
     pub async fn remove_workspace(&self, workspace: &str) -> Result<(), AppStoreError> {
         let prefix = key(workspace, "");
-        self.blocking(move |inner| inner.remove_all(&prefix))
+        self.blocking(move |inner| inner.forget_all_switches(&prefix))
             .await?;
+        self.durable().await
+    }
+
+    /// Forgets the switches of an app whose artifact is gone.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn forget(&self, workspace: &str, app: &str) -> Result<(), AppStoreError> {
+        let key = key(workspace, app);
+        self.blocking(move |inner| inner.forget(&key)).await?;
         self.durable().await
     }
 

@@ -6,7 +6,7 @@ use super::{AppStoreError, Fields};
 use crate::apps::files::AppFile;
 use crate::apps::manifest::Manifest;
 use crate::artifacts::BlobId;
-pub(super) use crate::artifacts::objects::{Object, dir_key, file_key};
+pub(super) use crate::artifacts::objects::{Object, config_key, dir_key, file_key};
 pub(super) use crate::artifacts::store::{Artifact, Draft, Version, key};
 
 /// Committed versions that are kept; older ones go with the next commit.

@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::model::{
     AppListing, AppVersion, Artifact, KIND_COLLECTION, PENDING, STAGE, StoredFile, VersionInfo,
-    VersionSelector, dir_key, file_key, key,
+    VersionSelector, dir_key, file_key,
 };
 use super::{AppStoreError, Fields, Inner};
 use crate::apps::manifest::Manifest;
@@ -142,9 +142,11 @@ impl Inner {
         let Some(id) = &artifact.parent_id else {
             return Ok(None);
         };
-        let all = self.artifacts.scan_prefix(&key(&artifact.workspace, ""))?;
-        let mut all = all.into_iter().map(|(_, artifact)| artifact);
-        Ok(all.find(|other| other.kind == KIND_COLLECTION && other.id == *id))
+        let found = match self.index.at(id)? {
+            Some(at) => self.artifacts.get(&at)?,
+            None => None,
+        };
+        Ok(found.filter(|other| other.kind == KIND_COLLECTION && other.id == *id))
     }
 
     /// The files of one version, for a copy.

@@ -11,12 +11,11 @@ impl Inner {
         at: &str,
         artifact: &Artifact,
     ) -> Result<(), AppStoreError> {
-        let drafts = artifact.staging.iter().chain(&artifact.pending);
-        let versions = artifact.versions.iter().map(|version| version.dir);
-        for dir in versions.chain(drafts.map(|draft| draft.dir)) {
+        for dir in artifact.dirs() {
             self.drop_dir(batch, &artifact.id, dir)?;
         }
         batch.remove(&self.artifacts, at);
+        self.index.remove(batch, artifact);
         batch.remove(&self.ops, at);
         self.disabled.remove(at);
         Ok(())
@@ -36,13 +35,31 @@ impl Inner {
         Ok(!only_stage)
     }
 
-    pub(super) fn remove_all(&self, prefix: &str) -> Result<(), AppStoreError> {
+    /// Forgets the switches of an app, unless there is one of this name again.
+    pub(super) fn forget(&self, at: &str) -> Result<(), AppStoreError> {
         let _writing = self.writing.lock();
-        let mut batch = Batch::new();
-        for (at, artifact) in self.artifacts.scan_prefix(prefix)? {
-            self.delete(&mut batch, &at, &artifact)?;
+        if !self.artifacts.contains(at)? {
+            self.ops.discard(at)?;
+            self.disabled.remove(at);
         }
-        Ok(self.store.apply(batch)?)
+        Ok(())
+    }
+
+    pub(super) fn forget_all_switches(&self, prefix: &str) -> Result<(), AppStoreError> {
+        let _writing = self.writing.lock();
+        for at in self.ops.keys(prefix)? {
+            self.ops.discard(&at)?;
+            self.disabled.remove(&at);
+        }
+        Ok(())
+    }
+
+    /// Forgets the switches of apps that are gone: a crash came between the two.
+    pub(super) fn forget_switches(&self) -> Result<(), AppStoreError> {
+        for at in self.ops.keys("")? {
+            self.forget(&at)?;
+        }
+        Ok(())
     }
 
     pub(super) fn forget_pending(&self) -> Result<(), AppStoreError> {

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::edits::StageEdit;
 use super::model::{
     APPLICATION, Artifact, COLLECTION, Draft, KIND_COLLECTION, Object, Ops, Slot, StageRequest,
-    StoredFile, Version, dir_key, file_key, key,
+    StoredFile, Version, config_key, dir_key, file_key, key,
 };
 use super::{AppStoreError, Fields, Inner};
 use crate::store::Batch;
@@ -29,6 +29,7 @@ impl Inner {
             batch.remove(&self.files, &key);
         }
         batch.remove(&self.manifests, &dir_key(id, dir));
+        batch.remove(&self.manifests, &config_key(id, dir));
         Ok(())
     }
 
@@ -73,6 +74,7 @@ impl Inner {
         }
         let made = self.applications(workspace, &request.created_by);
         batch.put(&self.artifacts, &at, &made)?;
+        self.index.add(batch, &made)?;
         Ok(made.id)
     }
 
@@ -125,7 +127,9 @@ impl Inner {
                 &request.created_by,
             ),
         };
+        self.index.remove(&mut batch, &artifact);
         artifact.parent_id = Some(parent);
+        self.index.add(&mut batch, &artifact)?;
         if let Some(old) = artifact.slot(request.slot).take() {
             self.drop_dir(&mut batch, &artifact.id, old.dir)?;
         }
@@ -249,6 +253,7 @@ impl Inner {
             batch.put(&self.artifacts, at, &artifact)?;
         } else {
             batch.remove(&self.artifacts, at);
+            self.index.remove(batch, &artifact);
         }
         Ok(())
     }

@@ -18,11 +18,12 @@ use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 pub use error::ObjectError;
 pub use listing::{Entry, Page};
-pub use object::{Object, dir_key, file_key, workspace_key};
+pub use object::{Object, config_key, dir_key, file_key, workspace_key};
 pub use path::{clean, clean_dir};
 pub use uploads::{Part, Session, Target};
 
 use super::blobs::{BlobStore, Expect, Incoming, Outgoing};
+use super::transfer::MAX_EXPIRY_S;
 use crate::store::{Batch, Store, StoreError, Tree};
 use crate::supervision::SharedClock;
 use uploads::Upload;
@@ -45,6 +46,9 @@ struct Inner {
     uploads: Tree<Upload>,
     /// When files of workspaces are to go, by their keys; seconds since 1970.
     expiries: Tree<f64>,
+    /// When the files of directories are to go whose artifact or version was deleted, by the start
+    /// of their keys; seconds since 1970.
+    leftovers: Tree<f64>,
     /// Held shared while references are copied, and alone while blobs are taken away.
     references: Arc<RwLock<()>>,
 }
@@ -70,6 +74,7 @@ impl Objects {
                 workspace_files: store.tree("objects")?,
                 uploads: store.tree("uploads")?,
                 expiries: store.tree("object_expiries")?,
+                leftovers: store.tree("file_leftovers")?,
                 references: Arc::new(RwLock::new(())),
                 store,
                 blobs,
@@ -230,7 +235,8 @@ impl Objects {
         Ok(removed)
     }
 
-    /// Removes the files of workspaces whose time is over; how many there were.
+    /// Removes the files of workspaces, and what deleted artifacts left, whose time is over; how
+    /// many there were.
     ///
     /// # Errors
     /// The store failed.
@@ -245,6 +251,16 @@ impl Objects {
                     batch.remove(&inner.expiries, &key);
                     batch.remove(&inner.workspace_files, &key);
                     removed += 1;
+                }
+            }
+            for entry in inner.leftovers.iter() {
+                let (prefix, at) = entry?;
+                if at <= now {
+                    batch.remove(&inner.leftovers, &prefix);
+                    for key in inner.files.keys(&prefix)? {
+                        batch.remove(&inner.files, &key);
+                        removed += 1;
+                    }
                 }
             }
             inner.store.apply(batch)?;
@@ -289,6 +305,22 @@ impl Objects {
             batch.remove(&self.inner.files, key);
         }
         Ok(keys.len())
+    }
+
+    /// Adds leaving the files of a directory to a batch: they go when no address of them can work
+    /// any more.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn add_leave_dir(
+        &self,
+        batch: &mut Batch,
+        artifact: &str,
+        dir: u32,
+    ) -> Result<(), StoreError> {
+        let until = self.now() + MAX_EXPIRY_S;
+        batch.put(&self.inner.leftovers, &file_key(artifact, dir, ""), &until)?;
+        Ok(())
     }
 
     /// Adds copying all files of a directory to a batch; how many there are. No bytes are copied.

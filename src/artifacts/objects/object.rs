@@ -61,6 +61,11 @@ pub fn dir_key(artifact: &str, dir: u32) -> String {
     format!("{artifact}{SEPARATOR}{dir:08}")
 }
 
+/// Key of the configuration that a version of an artifact was committed with.
+pub fn config_key(artifact: &str, dir: u32) -> String {
+    format!("{}{SEPARATOR}config", dir_key(artifact, dir))
+}
+
 /// Key of a file of an artifact; with an empty path, what the keys of all files there start with.
 pub fn file_key(artifact: &str, dir: u32, path: &str) -> String {
     format!("{}{SEPARATOR}{path}", dir_key(artifact, dir))

@@ -1,5 +1,7 @@
 //! Calls about files.
 
+use std::collections::HashSet;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
@@ -8,7 +10,7 @@ use futures::TryStreamExt;
 use super::ArtifactService;
 use super::arguments::{flag, options, parts, paths, text, version, weights};
 use crate::artifacts::objects::{Entry, Object, Page, Target, clean, clean_dir};
-use crate::artifacts::store::{Artifact, Place, Wish};
+use crate::artifacts::store::{Artifact, Place, Sight, Wish};
 use crate::map;
 use crate::peer::{Arguments, ServiceError};
 use crate::wire::{Map, Value};
@@ -32,48 +34,65 @@ impl ArtifactService {
                 "limit must be 1 to 10000, offset 0 or more",
             ));
         }
-        let version = version(args)?;
+        let (version, pending) = (version(args)?, flag(args, "include_pending")?);
         let found = self.store.read(move |inner| {
             let found = inner.allowed(&place.workspace, &place.id, &place.user, "list_files")?;
-            let dir = found.dir_of(found.sight(version.as_deref())?);
-            Ok((found, dir))
+            let sight = found.sight(version.as_deref())?;
+            Ok((found, sight))
         });
-        let (artifact, Some(dir)) = found.await? else {
+        let (mut artifact, sight) = found.await?;
+        let Some(dir) = artifact.dir_of(sight) else {
             return Ok(Value::Array(Vec::new()));
         };
+        let staged = artifact.staging.take().filter(|_| sight == Sight::Stage);
         let page = Page {
             offset: 0,
             limit: usize::MAX,
         };
         let objects = self.store.objects();
         let entries = objects.list_dir(&artifact.id, dir, &folder, page).await?;
+        let weight = |path: &str| match &staged {
+            Some(draft) => draft.weight(path).unwrap_or_else(|| artifact.weight(path)),
+            None => artifact.weight(path),
+        };
+        let inside = match folder.is_empty() {
+            true => String::new(),
+            false => format!("{folder}/"),
+        };
         let (mut files, mut folders) = (Vec::new(), Vec::new());
         for entry in entries {
             match entry {
                 Entry::File(name, object) => {
-                    let path = match folder.is_empty() {
-                        true => name.clone(),
-                        false => format!("{folder}/{name}"),
-                    };
-                    let mut shown = map! {
-                        "type" => "file",
-                        "name" => name,
-                        "size" => object.size,
-                        "last_modified" => object.at,
-                    };
-                    if artifact.weight(&path) > 0.0 {
-                        shown.insert("download_weight", artifact.weight(&path));
-                    }
-                    files.push(Value::from(shown));
+                    let weight = weight(&format!("{inside}{name}"));
+                    files.push(shown(name, Some(&object), weight));
                 }
                 Entry::Folder(name) => {
-                    folders.push(Value::from(map! { "type" => "directory", "name" => name }));
+                    folders.push(map! { "type" => "directory", "name" => name });
                 }
             }
         }
-        files.append(&mut folders);
-        let wanted = files.into_iter().skip(offset as usize).take(limit as usize);
-        Ok(Value::Array(wanted.collect()))
+        let mut all = files;
+        all.append(&mut folders);
+        if let Some(draft) = staged.filter(|_| pending) {
+            // Announced, and not put yet.
+            let names = all.iter().filter_map(|one| one.get_str("name"));
+            let there: HashSet<String> = names.map(str::to_owned).collect();
+            for file in draft.files.iter().filter(|file| !file.remove) {
+                let Some(name) = file.path.strip_prefix(&inside) else {
+                    continue;
+                };
+                let arrived = match name.contains('/') {
+                    true => self.store.has_file(&artifact.id, dir, &file.path).await?,
+                    false => there.contains(name),
+                };
+                if !arrived {
+                    all.push(shown(name.to_owned(), None, weight(&file.path)));
+                }
+            }
+            all.sort_by(|a, b| a.get_str("name").cmp(&b.get_str("name")));
+        }
+        let wanted = all.into_iter().skip(offset as usize).take(limit as usize);
+        Ok(Value::Array(wanted.map(Value::from).collect()))
     }
 
     pub(super) async fn put_file(
@@ -302,6 +321,27 @@ impl ArtifactService {
             .await?;
         Ok(map! { "success" => true, "bytes_written" => written as i64 }.into())
     }
+}
+
+/// A file in a listing; without object one that was announced.
+fn shown(name: String, object: Option<&Object>, weight: f64) -> Map {
+    let mut shown = map! { "type" => "file", "name" => name };
+    match object {
+        Some(object) => {
+            shown.insert("size", object.size);
+            shown.insert("last_modified", object.at);
+        }
+        None => {
+            shown.insert("size", 0);
+            shown.insert("last_modified", Value::Nil);
+            shown.insert("etag", Value::Nil);
+            shown.insert("pending", true);
+        }
+    }
+    if weight > 0.0 {
+        shown.insert("download_weight", weight);
+    }
+    shown
 }
 
 fn answer(mut urls: Map, several: bool, first: &str) -> Value {

@@ -315,5 +315,103 @@ pub(super) static SPEC: ServiceSpec = ServiceSpec {
                 required("download_weight", Kind::Number, "download weight"),
             ],
         },
+        MethodSpec {
+            name: "get_status",
+            doc: "What is staged.",
+            params: &[ID, optional("branch", Kind::Str, "for git storage")],
+        },
+        MethodSpec {
+            name: "discard_changes",
+            doc: "Drops what is staged, if anything is.",
+            params: &[ID, optional("branch", Kind::Str, "for git storage")],
+        },
+        absent("add_vectors", VECTORS),
+        absent("search_vectors", VECTORS),
+        absent("remove_vectors", VECTORS),
+        absent("get_vector", VECTORS),
+        absent("list_vectors", VECTORS),
+        absent("publish", PUBLISHING),
+        absent("create_branch", BRANCHES),
+        absent("delete_branch", BRANCHES),
+        absent("list_branches", BRANCHES),
+        absent("get_diff", BRANCHES),
+        absent("create_pr", PULLS),
+        absent("get_pr", PULLS),
+        absent("list_prs", PULLS),
+        absent("update_pr", PULLS),
+        absent("close_pr", PULLS),
+        absent("merge_pr", PULLS),
+        absent("submit_review", PULLS),
+        absent("list_reviews", PULLS),
     ],
 };
+
+/// A method of the reference that this server answers with `NotImplementedError`.
+const fn absent(name: &'static str, params: &'static [Param]) -> MethodSpec {
+    MethodSpec {
+        name,
+        doc: "Not implemented by this server.",
+        params,
+    }
+}
+
+/// Why a method is not implemented; none for those that are.
+pub(super) fn missing(method: &str) -> Option<&'static str> {
+    Some(match method {
+        "add_vectors" | "search_vectors" | "remove_vectors" | "get_vector" | "list_vectors" => {
+            "This server has no vector collections."
+        }
+        "publish" => "This server does not publish to Zenodo.",
+        "create_branch" | "delete_branch" | "list_branches" | "get_diff" | "create_pr"
+        | "get_pr" | "list_prs" | "update_pr" | "close_pr" | "merge_pr" | "submit_review"
+        | "list_reviews" => "This server has no git storage.",
+        _ => return None,
+    })
+}
+
+const VECTORS: &[Param] = &[
+    ID,
+    optional("vectors", Kind::Any, "vectors"),
+    optional("update", Kind::Any, "update"),
+    optional("query", Kind::Any, "query"),
+    optional("ids", Kind::Any, "ids"),
+    optional("id", Kind::Any, "id"),
+    optional("filters", Kind::Any, "filters"),
+    optional("limit", Kind::Any, "limit"),
+    optional("offset", Kind::Any, "offset"),
+    optional("return_fields", Kind::Any, "return fields"),
+    optional("order_by", Kind::Any, "order by"),
+    optional("pagination", Kind::Any, "pagination"),
+];
+
+const PUBLISHING: &[Param] = &[
+    ID,
+    optional("to", Kind::Any, "to"),
+    optional("metadata", Kind::Any, "metadata"),
+];
+
+const BRANCHES: &[Param] = &[
+    ID,
+    optional("branch", Kind::Any, "branch"),
+    optional("source", Kind::Any, "source"),
+    optional("base", Kind::Any, "base"),
+    optional("head", Kind::Any, "head"),
+    optional("include_content", Kind::Any, "include content"),
+    optional("path_filter", Kind::Any, "path filter"),
+];
+
+const PULLS: &[Param] = &[
+    ID,
+    optional("pr_number", Kind::Any, "pr number"),
+    optional("title", Kind::Any, "title"),
+    optional("description", Kind::Any, "description"),
+    optional("source_branch", Kind::Any, "source branch"),
+    optional("target_branch", Kind::Any, "target branch"),
+    optional("status", Kind::Any, "status"),
+    optional("limit", Kind::Any, "limit"),
+    optional("offset", Kind::Any, "offset"),
+    optional("comment", Kind::Any, "comment"),
+    optional("merge_strategy", Kind::Any, "merge strategy"),
+    optional("delete_branch", Kind::Any, "delete branch"),
+    optional("verdict", Kind::Any, "verdict"),
+];

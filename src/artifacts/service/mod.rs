@@ -8,12 +8,13 @@ mod records;
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use futures::FutureExt;
 
 use super::store::{ArtifactStore, Place};
 use super::transfer::Transfer;
 use crate::peer::{
-    Arguments, CallContext, MethodFuture, MethodSpec, Reply, Service, ServiceError, ServiceSpec,
+    Arguments, CallContext, ErrorClass, MethodFuture, MethodSpec, Reply, Service, ServiceError, ServiceSpec,
 };
 use crate::wire::Value;
 use crate::workspace::Directory;
@@ -23,6 +24,18 @@ pub struct ArtifactService {
     directory: Arc<Directory>,
     store: ArtifactStore,
     transfer: Arc<Transfer>,
+    apps: Option<Arc<dyn AppRemoval>>,
+}
+
+/// Who has to know when an artifact that is an app is deleted. Nobody does when apps are switched
+/// off.
+#[async_trait]
+pub trait AppRemoval: Send + Sync {
+    /// Ends the sessions of an app whose artifact is gone, and forgets its switches.
+    ///
+    /// # Errors
+    /// It did not work; the artifact is gone all the same.
+    async fn artifact_deleted(&self, workspace: &str, app: &str) -> Result<(), ServiceError>;
 }
 
 impl ArtifactService {
@@ -31,11 +44,13 @@ impl ArtifactService {
         directory: Arc<Directory>,
         store: ArtifactStore,
         transfer: Arc<Transfer>,
+        apps: Option<Arc<dyn AppRemoval>>,
     ) -> Arc<Self> {
         Arc::new(ArtifactService {
             directory,
             store,
             transfer,
+            apps,
         })
     }
 
@@ -45,6 +60,9 @@ impl ArtifactService {
         args: Arguments,
         context: CallContext,
     ) -> Result<Reply, ServiceError> {
+        if let Some(why) = methods::missing(method) {
+            return Err(not_implemented(why));
+        }
         let value = match method {
             "create" => self.create(&args, &context).await?.into(),
             "duplicate" => self.duplicate(&args, &context).await?.into(),
@@ -87,6 +105,11 @@ impl Service for ArtifactService {
     ) -> MethodFuture {
         self.run(method.name, arguments, context).boxed()
     }
+}
+
+/// A failure that clients know as `NotImplementedError`.
+fn not_implemented(text: &str) -> ServiceError {
+    ServiceError::new(ErrorClass::Named("NotImplementedError"), text)
 }
 
 fn place(args: &Arguments, context: &CallContext) -> Result<Place, ServiceError> {

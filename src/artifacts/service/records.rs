@@ -1,11 +1,11 @@
 //! Calls about records.
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
-use super::ArtifactService;
+use super::{ArtifactService, not_implemented};
 use super::arguments::{flag, object, text, version};
 use crate::artifacts::objects::clean;
-use crate::artifacts::store::{ArtifactError, Creation, Edit, Inner, Place};
+use crate::artifacts::store::{ArtifactError, Creation, Deletion, Edit, Inner, Place, Sight};
 use crate::identity::readable_id;
 use crate::peer::{Arguments, CallContext, ServiceError};
 
@@ -31,12 +31,23 @@ impl ArtifactService {
             parent.as_deref(),
             context,
         )?;
+        let kind = text(args, "type")?.unwrap_or_else(|| "generic".to_owned());
+        let config = object(args, "config")?.unwrap_or_default();
+        if kind == "vector-collection" {
+            return Err(not_implemented("This server has no vector collections."));
+        }
+        if config.get("storage").is_some_and(|storage| storage == "git") {
+            return Err(not_implemented("This server has no git storage."));
+        }
+        if config.get("publish_to").is_some_and(|to| !to.is_null()) {
+            return Err(not_implemented("This server does not publish to Zenodo."));
+        }
         let new = Creation {
             place,
             parent,
             manifest: manifest.ok_or_else(|| ServiceError::value("Manifest must be provided."))?,
-            kind: text(args, "type")?.unwrap_or_else(|| "generic".to_owned()),
-            config: object(args, "config")?.unwrap_or_default(),
+            kind,
+            config,
             secrets: object(args, "secrets")?.unwrap_or_default(),
             version,
             comment: text(args, "comment")?,
@@ -141,17 +152,47 @@ impl ArtifactService {
             "commit" => {
                 let (version, comment) = (text(args, "version")?, text(args, "comment")?);
                 store
-                    .change(move |inner, _| inner.commit(&place, version, comment))
+                    .change(move |inner, pin| inner.commit(pin, &place, version, comment))
                     .await
+            }
+            "get_status" => {
+                let read = move |inner: &Inner| {
+                    let found =
+                        inner.allowed(&place.workspace, &place.id, &place.user, "get_file")?;
+                    let staged = found.staging.is_some();
+                    let mut status = json!({ "staged": staged });
+                    if staged {
+                        status["files"] = inner.view(&found, Sight::Stage)?["staging"].take();
+                    }
+                    Ok(status)
+                };
+                store.read(read).await
+            }
+            "discard_changes" => {
+                let discard = store.change(move |inner, _| {
+                    let found = inner.allowed(&place.workspace, &place.id, &place.user, "edit")?;
+                    if found.staging.is_none() {
+                        return Ok(json!({ "status": "nothing_to_discard" }));
+                    }
+                    inner.discard(&place)?;
+                    Ok(json!({ "status": "discarded", "branch": "all" }))
+                });
+                discard.await
             }
             "discard" => store.change(move |inner, _| inner.discard(&place)).await,
             "delete" => {
-                let (recursive, version) = (flag(args, "recursive")?, text(args, "version")?);
-                let delete = store.change(move |inner, _| {
-                    inner.delete(&place, recursive, version.as_deref())?;
-                    Ok(Json::Null)
-                });
-                delete.await
+                let deletion = Deletion {
+                    version: text(args, "version")?,
+                    recursive: flag(args, "recursive")?,
+                    files: flag(args, "delete_files")?,
+                };
+                let delete = store.change(move |inner, _| inner.delete(&place, &deletion));
+                for (workspace, app) in delete.await? {
+                    if let Some(apps) = &self.apps {
+                        apps.artifact_deleted(&workspace, &app).await?;
+                    }
+                }
+                Ok(Json::Null)
             }
             "reset_stats" => {
                 let reset = store.change(move |inner, _| {

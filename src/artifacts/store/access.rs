@@ -94,9 +94,12 @@ pub fn check_permissions(config: &Fields) -> Result<(), ArtifactError> {
         match letters {
             Json::String(known) if known == "n" || !permissions::operations(known).is_empty() => {}
             Json::Array(list) if list.iter().all(Json::is_string) => {}
-            other => {
+            Json::String(odd) => {
+                return wrong(format!("Invalid permission code '{odd}' for '{subject}'."));
+            }
+            _ => {
                 return wrong(format!(
-                    "Permission '{other}' of '{subject}' is not supported."
+                    "Invalid permission value for '{subject}': a code or a list of operations is expected."
                 ));
             }
         }

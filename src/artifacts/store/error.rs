@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::artifacts::objects::ObjectError;
+use crate::artifacts::query::QueryError;
 use crate::peer::{ErrorClass, ServiceError};
 use crate::store::StoreError;
 
@@ -26,6 +27,8 @@ pub enum ArtifactError {
     #[error("{0}")]
     Invalid(String),
     #[error(transparent)]
+    Query(#[from] QueryError),
+    #[error(transparent)]
     Files(#[from] ObjectError),
 }
 
@@ -44,7 +47,8 @@ impl From<ArtifactError> for ServiceError {
             ArtifactError::NoFile(_) => ServiceError::new(ErrorClass::FileNotFound, text),
             ArtifactError::NotStaged => ServiceError::assertion(text),
             ArtifactError::Denied { .. } => ServiceError::permission(text),
-            ArtifactError::Invalid(_) => ServiceError::value(text),
+            ArtifactError::Query(QueryError::Assertion(_)) => ServiceError::assertion(text),
+            ArtifactError::Invalid(_) | ArtifactError::Query(_) => ServiceError::value(text),
             ArtifactError::Files(error) => error.into(),
         }
     }

@@ -30,6 +30,18 @@ impl Inner {
     /// # Errors
     /// It is not staged or not allowed.
     pub fn announce(&self, place: &Place, wishes: &[Wish]) -> Result<Vec<Target>, ArtifactError> {
+        let mut batch = Batch::new();
+        let targets = self.add_announced(&mut batch, place, wishes)?;
+        self.store.apply(batch)?;
+        Ok(targets)
+    }
+
+    fn add_announced(
+        &self,
+        batch: &mut Batch,
+        place: &Place,
+        wishes: &[Wish],
+    ) -> Result<Vec<Target>, ArtifactError> {
         let mut artifact = self.allowed(&place.workspace, &place.id, &place.user, "put_file")?;
         let draft = artifact.staging.as_mut().ok_or(ArtifactError::NotStaged)?;
         for wish in wishes {
@@ -41,8 +53,7 @@ impl Inner {
             });
         }
         let dir = draft.dir;
-        self.records
-            .put(&key(&artifact.workspace, &artifact.alias), &artifact)?;
+        self.save(batch, &artifact)?;
         let target = |wish: &Wish| artifact.target(dir, &wish.path);
         Ok(wishes.iter().map(target).collect())
     }
@@ -53,18 +64,20 @@ impl Inner {
     /// It is not staged or not allowed.
     pub fn put(&self, place: &Place, path: &str, object: &Object) -> Result<(), ArtifactError> {
         let path = path.to_owned();
-        let targets = self.announce(place, &[Wish { path, weight: 0.0 }])?;
         let mut batch = Batch::new();
+        let wish = [Wish { path, weight: 0.0 }];
+        let targets = self.add_announced(&mut batch, place, &wish)?;
         for target in &targets {
             batch.put(self.objects.files(), &target.key(), object)?;
         }
         Ok(self.store.apply(batch)?)
     }
 
-    /// Takes a file off the stage; a committed one goes with the commit.
+    /// Takes a file off the stage; a committed one goes with the commit. One that is not there is
+    /// no failure.
     ///
     /// # Errors
-    /// It is not staged, not allowed, or there is no such file.
+    /// It is not staged or not allowed.
     pub fn remove(&self, place: &Place, path: &str) -> Result<(), ArtifactError> {
         let mut artifact = self.allowed(&place.workspace, &place.id, &place.user, "remove_file")?;
         let committed = match artifact.latest_dir() {
@@ -76,13 +89,6 @@ impl Inner {
         };
         let draft = artifact.staging.as_mut().ok_or(ArtifactError::NotStaged)?;
         let at = file_key(&artifact.id, draft.dir, path);
-        let announced = draft
-            .files
-            .iter()
-            .any(|file| file.path == path && !file.remove);
-        if !announced && !self.objects.files().contains(&at)? {
-            return Err(ArtifactError::NoFile(path.to_owned()));
-        }
         draft.files.retain(|file| file.path != path);
         if committed && !draft.new_version {
             draft.files.push(StagedFile {
@@ -93,11 +99,7 @@ impl Inner {
         }
         let mut batch = Batch::new();
         batch.remove(self.objects.files(), &at);
-        batch.put(
-            &self.records,
-            &key(&artifact.workspace, &artifact.alias),
-            &artifact,
-        )?;
+        self.save(&mut batch, &artifact)?;
         Ok(self.store.apply(batch)?)
     }
 
@@ -129,6 +131,8 @@ impl Inner {
     /// # Errors
     /// The store failed.
     pub fn count(&self, artifact: &Artifact, views: f64, loads: f64) -> Result<(), ArtifactError> {
+        // Not in the middle of a change that would write the counters it has read before.
+        let _writing = self.writing.lock();
         let at = key(&artifact.workspace, &artifact.alias);
         self.records.update(&at, |record: &mut Artifact| {
             record.view_count += views;

@@ -7,8 +7,13 @@
 
 mod access;
 mod changes;
+mod commit;
+mod create;
+mod delete;
+mod edit;
 mod error;
 mod files;
+mod index;
 mod landing;
 mod record;
 mod versions;
@@ -16,14 +21,16 @@ mod view;
 
 use std::sync::Arc;
 
-use dashmap::DashMap;
 use parking_lot::Mutex;
 
 pub use access::{check, check_parent, granted};
-pub use changes::{Creation, Edit};
+pub use create::Creation;
+pub use delete::Deletion;
+pub use edit::Edit;
 pub use error::ArtifactError;
 pub use files::{Place, Wish};
-pub use record::{Artifact, Draft, StagedFile, Version, key};
+pub use index::Index;
+pub use record::{Artifact, Draft, SEPARATOR, StagedFile, Version, key};
 pub use view::Sight;
 
 use crate::identity::UserInfo;
@@ -44,10 +51,9 @@ pub struct Inner {
     store: Store,
     pub(super) objects: Objects,
     records: Tree<Artifact>,
-    /// Manifests of committed versions.
+    /// Manifests of committed versions, and under keys of their own their configurations.
     manifests: Tree<Fields>,
-    /// Keys of records by UUID, as far as they were asked for.
-    known: DashMap<String, String>,
+    index: Index,
     /// Held while a record is read, changed and written.
     writing: Arc<Mutex<()>>,
 }
@@ -62,11 +68,12 @@ impl ArtifactStore {
         objects: Objects,
         writing: Arc<Mutex<()>>,
     ) -> Result<Self, StoreError> {
+        let records = store.tree("artifacts")?;
         Ok(ArtifactStore {
             inner: Arc::new(Inner {
-                records: store.tree("artifacts")?,
+                index: Index::open(&store, &records)?,
+                records,
                 manifests: store.tree("artifact_versions")?,
-                known: DashMap::new(),
                 objects,
                 writing,
                 store,
@@ -77,6 +84,16 @@ impl ArtifactStore {
     /// The files.
     pub fn objects(&self) -> &Objects {
         &self.inner.objects
+    }
+
+    /// Whether a directory has a file.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn has_file(&self, id: &str, dir: u32, path: &str) -> Result<bool, ArtifactError> {
+        let at = super::objects::file_key(id, dir, path);
+        self.read(move |inner| Ok(inner.objects.files().contains(&at)?))
+            .await
     }
 
     /// Runs work that reads away from the caller's thread.
@@ -121,7 +138,7 @@ impl Artifact {
 }
 
 impl Inner {
-    fn now(&self) -> i64 {
+    pub(super) fn now(&self) -> i64 {
         self.objects.now() as i64
     }
 
@@ -131,15 +148,16 @@ impl Inner {
     /// There is none, or the store failed.
     pub fn find(&self, workspace: &str, id: &str) -> Result<Artifact, ArtifactError> {
         if let Ok(uuid) = uuid::Uuid::try_parse(id) {
-            if let Some(found) = self.by_uuid(&uuid.to_string())? {
-                return Ok(found);
-            }
+            let found = self.by_uuid(&uuid.to_string())?;
+            return found
+                .filter(Artifact::is_visible)
+                .ok_or_else(|| ArtifactError::NotFound(id.to_owned()));
         }
         let (workspace, alias) = id.split_once('/').unwrap_or((workspace, id));
         let found = self.records.get(&key(workspace, alias))?;
         found
             .filter(Artifact::is_visible)
-            .ok_or_else(|| ArtifactError::NotFound(id.to_owned()))
+            .ok_or_else(|| ArtifactError::NotFound(format!("{workspace}/{alias}")))
     }
 
     /// The artifact of a UUID.
@@ -147,19 +165,10 @@ impl Inner {
     /// # Errors
     /// The store failed.
     pub fn by_uuid(&self, id: &str) -> Result<Option<Artifact>, ArtifactError> {
-        if let Some(at) = self.known.get(id).map(|at| at.clone()) {
-            if let Some(found) = self.records.get(&at)?.filter(|found| found.id == id) {
-                return Ok(Some(found));
-            }
+        match self.index.at(id)? {
+            Some(at) => Ok(self.records.get(&at)?.filter(|found| found.id == id)),
+            None => Ok(None),
         }
-        for entry in self.records.iter() {
-            let (at, found) = entry?;
-            if found.id == id {
-                self.known.insert(id.to_owned(), at);
-                return Ok(Some(found));
-            }
-        }
-        Ok(None)
     }
 
     /// The collection that an artifact is in; none when that is gone.
@@ -178,9 +187,11 @@ impl Inner {
     /// # Errors
     /// The store failed.
     pub fn children(&self, parent: &Artifact) -> Result<Vec<Artifact>, ArtifactError> {
-        let all = self.all_in(&parent.workspace)?;
-        let mine = |other: &Artifact| other.parent_id.as_ref() == Some(&parent.id);
-        Ok(all.into_iter().filter(mine).collect())
+        let mut found = Vec::new();
+        for at in self.index.children(&parent.id)? {
+            found.extend(self.records.get(&at)?.filter(Artifact::is_visible));
+        }
+        Ok(found)
     }
 
     /// All artifacts of a workspace.
@@ -193,7 +204,7 @@ impl Inner {
         Ok(found.filter(Artifact::is_visible).collect())
     }
 
-    /// An artifact that a user may work on, and its collection.
+    /// An artifact that a user may work on.
     ///
     /// # Errors
     /// There is none, or it is not allowed.
@@ -212,6 +223,13 @@ impl Inner {
 }
 
 impl Artifact {
+    /// All directories with its files.
+    pub fn dirs(&self) -> impl Iterator<Item = u32> {
+        let drafts = self.staging.iter().chain(&self.pending);
+        let versions = self.versions.iter().map(|version| version.dir);
+        versions.chain(drafts.map(|draft| draft.dir))
+    }
+
     /// Whether it is more than an install that is being tried.
     fn is_visible(&self) -> bool {
         self.manifest.is_some()

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Fields;
 
 /// Separates the parts of a key; no name holds it.
-const SEPARATOR: char = '\u{1}';
+pub const SEPARATOR: char = '\u{1}';
 
 /// Key of an artifact; with an empty alias, what the keys of all in the workspace start with.
 pub fn key(workspace: &str, alias: &str) -> String {
@@ -71,6 +71,11 @@ fn yes() -> bool {
 }
 
 impl Draft {
+    /// What a download of a file is to count, where the stage says so.
+    pub fn weight(&self, path: &str) -> Option<f64> {
+        self.files.iter().find(|file| file.path == path)?.weight
+    }
+
     /// A new version with nothing but a manifest.
     pub fn of(manifest: Fields, dir: u32) -> Draft {
         Draft {

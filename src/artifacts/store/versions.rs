@@ -19,12 +19,11 @@ impl Artifact {
             Some(selector) => selector,
         };
         if selector == "stage" {
-            return match self.staging {
-                Some(_) => Ok(Sight::Stage),
-                None => Err(ArtifactError::Invalid(
-                    "Artifact is not in staging mode; it has no version 'stage'.".to_owned(),
-                )),
-            };
+            // Who looks for the stage after the commit sees what came of it.
+            return Ok(match self.staging {
+                Some(_) => Sight::Stage,
+                None => Sight::Committed(self.latest_dir()),
+            });
         }
         let named = self.versions.iter().find(|v| v.version == selector);
         let at = || {
@@ -35,7 +34,7 @@ impl Artifact {
         };
         let found = named.or_else(at).ok_or_else(|| {
             ArtifactError::Invalid(format!(
-                "Version '{selector}' of artifact '{}' does not exist.",
+                "Artifact version '{selector}' of '{}' does not exist.",
                 self.alias
             ))
         })?;

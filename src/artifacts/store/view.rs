@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::{Artifact, ArtifactError, Draft, Fields, Inner};
-use crate::artifacts::objects::dir_key;
+use crate::artifacts::objects::{config_key, dir_key};
 use crate::artifacts::permissions;
 
 /// What a reader looks at.
@@ -16,32 +16,43 @@ pub enum Sight {
 }
 
 impl Inner {
+    /// Manifest and configuration of what a reader looks at.
+    fn content(
+        &self,
+        artifact: &Artifact,
+        draft: Option<&Draft>,
+        sight: Sight,
+    ) -> Result<(Option<Fields>, Fields), ArtifactError> {
+        let (manifest, config) = (&artifact.manifest, &artifact.config);
+        if let Some(draft) = draft {
+            let config = draft.config.as_ref().unwrap_or(config);
+            return Ok((Some(draft.manifest.clone()), config.clone()));
+        }
+        match sight {
+            Sight::Committed(Some(dir)) if artifact.latest_dir() != Some(dir) => {
+                let old = self.manifests.get(&dir_key(&artifact.id, dir))?;
+                let config_then = self.manifests.get(&config_key(&artifact.id, dir))?;
+                let config = config_then.unwrap_or_else(|| config.clone());
+                Ok((old.or_else(|| manifest.clone()), config))
+            }
+            _ => Ok((manifest.clone(), config.clone())),
+        }
+    }
+
     /// The object that calls return.
     ///
     /// # Errors
     /// The store failed.
     pub fn view(&self, artifact: &Artifact, sight: Sight) -> Result<Json, ArtifactError> {
         let draft = artifact.staging.as_ref().filter(|_| sight == Sight::Stage);
-        let manifest = match (draft, sight) {
-            (Some(draft), _) => Some(draft.manifest.clone()),
-            (None, Sight::Committed(Some(dir))) if artifact.current != Some(dir) => {
-                let stored = self.manifests.get(&dir_key(&artifact.id, dir))?;
-                stored.or_else(|| artifact.manifest.clone())
-            }
-            _ => artifact.manifest.clone(),
-        };
-        let staged = draft.and_then(|draft| draft.config.as_ref());
-        let mut config = staged.unwrap_or(&artifact.config).clone();
-        let granted = config.get("permissions").and_then(Json::as_object);
+        let (manifest, mut config) = self.content(artifact, draft, sight)?;
+        // Who may do what is not a matter of versions.
+        let granted = artifact.config.get("permissions").and_then(Json::as_object);
         let permissions = granted.map(permissions::expanded).unwrap_or_default();
         let holds_others = config.get("is_collection") == Some(&json!(true));
         if artifact.kind == "collection" || holds_others {
             config.insert("is_collection".to_owned(), json!(true));
-            let count = self
-                .children(artifact)?
-                .iter()
-                .filter(|child| child.is_committed())
-                .count();
+            let count = self.index.children(&artifact.id)?.len();
             config.insert("child_count".to_owned(), json!(count));
         }
         let parent = self.parent(artifact)?;

@@ -72,6 +72,8 @@ async fn make(bucket: &Bucket) -> Result<(), BlobError> {
     // The library always names the region, which servers refuse for this one.
     let url = bucket.presign_put("/", 60, None, None).await;
     let request = bucket.http_client().put(url.map_err(unavailable(what))?);
+    // Left out for an empty body otherwise, which some servers refuse (411).
+    let request = request.header("Content-Length", "0");
     let answer = request.send().await.map_err(|error| {
         // Its text would have the signed address.
         unavailable(what)(S3Error::Reqwest(error.without_url()))
