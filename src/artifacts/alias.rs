@@ -17,7 +17,7 @@ const ROUNDS: usize = 100;
 /// Why an alias cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AliasError {
-    #[error("Alias must have 1 to {MAX_CHARS} characters, not {0}.")]
+    #[error("Alias has {0} characters; the minimum is 1, the maximum {MAX_CHARS}.")]
     Length(usize),
     #[error("Alias '{0}' is reserved.")]
     Reserved(String),

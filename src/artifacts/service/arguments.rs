@@ -1,6 +1,7 @@
 //! Arguments as HTTP queries bring them: numbers for names, words for truth.
 
 use crate::artifacts::objects::{Part, clean};
+use crate::artifacts::schema::to_json;
 use crate::artifacts::store::Fields;
 use crate::artifacts::transfer::{Base, MAX_EXPIRY_S, UrlOptions};
 use crate::peer::{Arguments, ServiceError};
@@ -44,7 +45,7 @@ pub(super) fn object(args: &Arguments, name: &str) -> Result<Option<Fields>, Ser
     let parsed = given
         .as_str()
         .and_then(|text| serde_json::from_str(text).ok());
-    match parsed.unwrap_or_else(|| given.to_json()) {
+    match parsed.unwrap_or_else(|| to_json(given)) {
         serde_json::Value::Null => Ok(None),
         serde_json::Value::Object(fields) => Ok(Some(fields)),
         _ => Err(ServiceError::value(format!("{name} must be an object"))),

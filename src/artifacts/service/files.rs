@@ -73,7 +73,7 @@ impl ArtifactService {
         }
         let mut all = files;
         all.append(&mut folders);
-        if let Some(draft) = staged.filter(|_| pending) {
+        if let Some(draft) = staged.as_ref().filter(|_| pending) {
             // Announced, and not put yet.
             let names = all.iter().filter_map(|one| one.get_str("name"));
             let there: HashSet<String> = names.map(str::to_owned).collect();

@@ -5,8 +5,7 @@ use serde_json::{Value as Json, json};
 use super::{ArtifactService, not_implemented};
 use super::arguments::{flag, object, text, version};
 use crate::artifacts::objects::clean;
-use crate::artifacts::store::{ArtifactError, Creation, Deletion, Edit, Inner, Place, Sight};
-use crate::identity::readable_id;
+use crate::artifacts::store::{ArtifactError, Copying, Creation, Deletion, Edit, Inner, Place, Sight};
 use crate::peer::{Arguments, CallContext, ServiceError};
 
 impl ArtifactService {
@@ -25,7 +24,12 @@ impl ArtifactService {
         let parent = text(args, "parent_id")?;
         let stage = flag(args, "stage")? || version.as_deref() == Some("stage");
         let manifest = object(args, "manifest")?;
-        let place = self.target(
+        if id.as_ref().is_some_and(|id| !id.contains('/')) {
+            return Err(ServiceError::value(
+                "artifact_id must be in the format 'workspace/alias'.",
+            ));
+        }
+        let (workspace, alias) = self.target(
             alias.or(id),
             text(args, "workspace")?,
             parent.as_deref(),
@@ -43,7 +47,9 @@ impl ArtifactService {
             return Err(not_implemented("This server does not publish to Zenodo."));
         }
         let new = Creation {
-            place,
+            workspace,
+            alias,
+            user: context.user.clone(),
             parent,
             manifest: manifest.ok_or_else(|| ServiceError::value("Manifest must be provided."))?,
             kind,
@@ -57,18 +63,20 @@ impl ArtifactService {
         Ok(self.store.change(move |inner, _| inner.create(new)).await?)
     }
 
-    /// Where something new goes.
+    /// The workspace and alias of something new.
     fn target(
         &self,
         alias: Option<String>,
         workspace: Option<String>,
         parent: Option<&str>,
         context: &CallContext,
-    ) -> Result<Place, ServiceError> {
-        let alias = alias.unwrap_or_else(readable_id);
-        let (own, alias) = match alias.split_once('/') {
-            Some((workspace, alias)) => (Some(workspace.to_owned()), alias.to_owned()),
-            None => (None, alias),
+    ) -> Result<(String, Option<String>), ServiceError> {
+        let (own, alias) = match alias.as_deref().map(str::trim) {
+            Some(alias) => match alias.split_once('/') {
+                Some((workspace, alias)) => (Some(workspace.to_owned()), Some(alias.to_owned())),
+                None => (None, Some(alias.to_owned())),
+            },
+            None => (None, None),
         };
         if own.is_some() && workspace.is_some() && own != workspace {
             return Err(ServiceError::value("The alias names another workspace."));
@@ -77,16 +85,12 @@ impl ArtifactService {
         let workspace = own.or(workspace).or(above);
         let workspace = workspace.unwrap_or_else(|| context.ws.clone());
         let info = self.directory.get(&workspace);
-        if parent.is_none() && !info.is_some_and(|info| info.persistent) {
-            return Err(ServiceError::permission(
-                "Artifacts can be created in persistent workspaces only.",
-            ));
+        if !info.is_some_and(|info| info.persistent) {
+            return Err(ServiceError::permission(format!(
+                "Cannot create artifact in a non-persistent workspace `{workspace}`."
+            )));
         }
-        Ok(Place {
-            workspace,
-            id: alias,
-            user: context.user.clone(),
-        })
+        Ok((workspace, alias))
     }
 
     pub(super) async fn duplicate(
@@ -95,21 +99,27 @@ impl ArtifactService {
         context: &CallContext,
     ) -> Result<Json, ServiceError> {
         let parent = text(args, "target_parent_id")?;
-        let to = self.target(
+        let (workspace, alias) = self.target(
             text(args, "target_alias")?,
             text(args, "target_workspace")?,
             parent.as_deref(),
             context,
         )?;
+        let to = Copying {
+            workspace,
+            alias,
+            parent,
+            overwrite: flag(args, "overwrite")?,
+            stage: flag(args, "stage")?,
+        };
         let place = Place {
             workspace: context.ws.clone(),
             id: text(args, "source_artifact_id")?.unwrap_or_default(),
             user: context.user.clone(),
         };
-        let (overwrite, stage) = (flag(args, "overwrite")?, flag(args, "stage")?);
         let copied = self
             .store
-            .change(move |inner, pin| inner.duplicate(pin, &place, to, parent, overwrite, stage));
+            .change(move |inner, pin| inner.duplicate(pin, &place, to));
         Ok(copied.await?)
     }
 

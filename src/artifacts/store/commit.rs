@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 use super::changes::invalid;
 use super::{Artifact, ArtifactError, Draft, Inner, Place, Version, check_parent};
 use crate::artifacts::objects::{Pin, file_key};
+use crate::artifacts::schema;
 use crate::identity::Level;
 use crate::store::Batch;
 
@@ -98,11 +99,11 @@ impl Inner {
         let draft = artifact.staging.take().ok_or(ArtifactError::NotStaged)?;
         let version =
             version.filter(|name| !matches!(name.as_str(), "new" | "stage" | "latest" | ""));
-        if let Some(parent) = self
-            .parent(&artifact)?
-            .filter(|_| artifact.versions.is_empty())
-        {
-            check_parent(&parent, &place.user, "attach", Level::ReadWrite)?;
+        if let Some(parent) = self.parent(&artifact)? {
+            if artifact.versions.is_empty() {
+                check_parent(&parent, &place.user, "attach", Level::ReadWrite)?;
+            }
+            schema::check_child(&parent.config, &draft.manifest)?;
         }
         let mut batch = Batch::new();
         self.apply_draft(&mut batch, pin, &mut artifact, draft, version, comment)?;

@@ -1,5 +1,7 @@
 //! Making artifacts, and copies of them.
 
+use std::sync::Arc;
+
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
@@ -7,18 +9,16 @@ use super::access::check_permissions;
 use super::changes::{invalid, own, refuse_pending};
 use super::{Artifact, ArtifactError, Draft, Fields, Inner, Place, Version, check_parent, granted, key};
 use crate::artifacts::objects::{Pin, file_key};
-use crate::identity::Level;
+use crate::artifacts::{alias, alias::Parts, schema};
+use crate::identity::{Level, UserInfo};
 use crate::store::Batch;
-
-/// Longest alias in characters.
-const MAX_ALIAS: usize = 64;
-/// Aliases that mean something in addresses.
-const RESERVED: &[&str] = &["-", "~", "_"];
 
 /// A new artifact.
 pub struct Creation {
-    /// In which workspace; its id is the alias.
-    pub place: Place,
+    pub workspace: String,
+    /// Chosen, or a pattern; without one the server makes it.
+    pub alias: Option<String>,
+    pub user: Arc<UserInfo>,
     pub parent: Option<String>,
     pub manifest: Fields,
     pub kind: String,
@@ -30,26 +30,14 @@ pub struct Creation {
     pub stage: bool,
 }
 
-fn check_alias(alias: &str) -> Result<(), ArtifactError> {
-    let length = alias.chars().count();
-    if length > MAX_ALIAS {
-        return invalid(format!(
-            "Alias is too long ({length} characters); the maximum is {MAX_ALIAS}."
-        ));
-    }
-    if alias.is_empty() {
-        return invalid("Alias is empty.");
-    }
-    if RESERVED.contains(&alias) {
-        return invalid(format!("Alias '{alias}' is reserved."));
-    }
-    if Uuid::try_parse(alias).is_ok() {
-        return invalid("Alias cannot be a UUID.");
-    }
-    if alias.contains('/') || alias.chars().any(char::is_control) {
-        return invalid(format!("Alias '{}' is not possible.", alias.escape_debug()));
-    }
-    Ok(())
+/// Where a copy goes.
+pub struct Copying {
+    pub workspace: String,
+    /// As [`Creation::alias`].
+    pub alias: Option<String>,
+    pub parent: Option<String>,
+    pub overwrite: bool,
+    pub stage: bool,
 }
 
 impl Inner {
@@ -68,9 +56,10 @@ impl Inner {
 
     /// Checks a creation; the record of it, which the caller saves.
     fn prepare(&self, batch: &mut Batch, new: Creation) -> Result<Artifact, ArtifactError> {
-        let (workspace, alias, user) = (&new.place.workspace, &new.place.id, &new.place.user);
-        check_alias(alias)?;
+        let (workspace, user) = (&new.workspace, &new.user);
         check_permissions(&new.config)?;
+        schema::check_manifest(&new.kind, &new.manifest)?;
+        schema::check_schema(&new.config)?;
         let parent = match &new.parent {
             Some(id) => Some(self.allowed(workspace, id, user, "list")?),
             None => None,
@@ -97,10 +86,11 @@ impl Inner {
                 return Err(ArtifactError::Denied { operation, on });
             }
         }
-        let old = self.records.get(&key(workspace, alias))?;
+        let alias = self.alias_for(&new, parent.as_ref())?;
+        let old = self.records.get(&key(workspace, &alias))?;
         if let Some(old) = &old {
             if !new.overwrite {
-                return Err(ArtifactError::Exists(alias.clone()));
+                return Err(ArtifactError::Exists(alias));
             }
             // Whoever may only add children may not take away what somebody else made.
             let may = user.allows(workspace, Level::ReadWrite) || granted(old, user, "edit");
@@ -117,9 +107,31 @@ impl Inner {
             }
             refuse_pending(old)?;
         }
-        let artifact = self.fresh(batch, new, parent, old)?;
+        let artifact = self.fresh(batch, new, alias, parent, old)?;
         self.index.add(batch, &artifact)?;
         Ok(artifact)
+    }
+
+    /// The alias of something new: the one that was chosen, or one that is free.
+    fn alias_for(
+        &self,
+        new: &Creation,
+        parent: Option<&Artifact>,
+    ) -> Result<String, ArtifactError> {
+        let pattern = new.alias.as_deref();
+        if let Some(chosen) = pattern.filter(|chosen| !alias::is_pattern(chosen)) {
+            alias::check(chosen)?;
+            return Ok(chosen.to_owned());
+        }
+        let given = parent.and_then(|parent| parent.config.get("id_parts")?.as_object().cloned());
+        let parts = Parts {
+            given: given.unwrap_or_default(),
+            timestamp: self.now(),
+            user_id: new.user.id.clone(),
+        };
+        alias::free(pattern, &parts, &mut rand::rng(), |alias| {
+            Ok(self.records.contains(&key(&new.workspace, alias))?)
+        })
     }
 
     /// The record of a creation. Files of the first version of what it replaces stay.
@@ -127,12 +139,13 @@ impl Inner {
         &self,
         batch: &mut Batch,
         new: Creation,
+        alias: String,
         parent: Option<Artifact>,
         old: Option<Artifact>,
     ) -> Result<Artifact, ArtifactError> {
         let now = self.now();
         let mut config = new.config;
-        own(&mut config, &new.place.user.id);
+        own(&mut config, &new.user.id);
         if new.kind == "collection" {
             config.insert("is_collection".to_owned(), json!(true));
         }
@@ -151,8 +164,8 @@ impl Inner {
         }
         let mut artifact = Artifact {
             id,
-            workspace: new.place.workspace,
-            alias: new.place.id,
+            workspace: new.workspace,
+            alias,
             kind: new.kind,
             parent_id: parent.map(|parent| parent.id),
             manifest: Some(new.manifest.clone()),
@@ -169,7 +182,7 @@ impl Inner {
             file_count: 0,
             created_at: now,
             last_modified: now,
-            created_by: new.place.user.effective_id().to_owned(),
+            created_by: new.user.effective_id().to_owned(),
         };
         if new.stage {
             artifact.staging = Some(Draft::of(new.manifest, dir));
@@ -204,10 +217,7 @@ impl Inner {
         &self,
         pin: &Pin,
         place: &Place,
-        to: Place,
-        parent: Option<String>,
-        overwrite: bool,
-        stage: bool,
+        to: Copying,
     ) -> Result<Json, ArtifactError> {
         let source = self.allowed(&place.workspace, &place.id, &place.user, "read")?;
         let Some(from) = source.latest_dir() else {
@@ -215,16 +225,18 @@ impl Inner {
         };
         let mut batch = Batch::new();
         let new = Creation {
-            place: to,
-            parent,
+            workspace: to.workspace,
+            alias: to.alias,
+            user: place.user.clone(),
+            parent: to.parent,
             manifest: source.manifest.clone().unwrap_or_default(),
             kind: source.kind.clone(),
             config: source.config.clone(),
             secrets: Fields::new(),
             version: None,
             comment: Some(format!("Duplicated from {}", source.name())),
-            overwrite,
-            stage,
+            overwrite: to.overwrite,
+            stage: to.stage,
         };
         let mut copy = self.prepare(&mut batch, new)?;
         let draft = copy.staging.as_ref().map(|draft| draft.dir);

@@ -6,6 +6,7 @@ use super::access::check_permissions;
 use super::changes::{invalid, own};
 use super::{Artifact, ArtifactError, Draft, Fields, Inner, Place, check, check_parent};
 use crate::artifacts::objects::{Pin, file_key};
+use crate::artifacts::schema;
 use crate::identity::Level;
 use crate::store::Batch;
 
@@ -29,6 +30,7 @@ impl Inner {
         let artifact = self.allowed(&place.workspace, &place.id, &place.user, "edit")?;
         if let Some(config) = &edit.config {
             check_permissions(config)?;
+            schema::check_schema(config)?;
         }
         if let Some(odd) = edit.version.as_deref().filter(|v| !matches!(*v, "new" | "stage")) {
             return invalid(format!(

@@ -2,8 +2,10 @@
 
 use thiserror::Error;
 
+use crate::artifacts::alias::AliasError;
 use crate::artifacts::objects::ObjectError;
 use crate::artifacts::query::QueryError;
+use crate::artifacts::schema::SchemaError;
 use crate::peer::{ErrorClass, ServiceError};
 use crate::store::StoreError;
 
@@ -27,6 +29,10 @@ pub enum ArtifactError {
     #[error("{0}")]
     Invalid(String),
     #[error(transparent)]
+    Alias(#[from] AliasError),
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    #[error(transparent)]
     Query(#[from] QueryError),
     #[error(transparent)]
     Files(#[from] ObjectError),
@@ -49,6 +55,8 @@ impl From<ArtifactError> for ServiceError {
             ArtifactError::Denied { .. } => ServiceError::permission(text),
             ArtifactError::Query(QueryError::Assertion(_)) => ServiceError::assertion(text),
             ArtifactError::Invalid(_) | ArtifactError::Query(_) => ServiceError::value(text),
+            ArtifactError::Alias(error) => error.into(),
+            ArtifactError::Schema(error) => error.into(),
             ArtifactError::Files(error) => error.into(),
         }
     }

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 pub use access::{check, check_parent, granted};
-pub use create::Creation;
+pub use create::{Copying, Creation};
 pub use delete::Deletion;
 pub use edit::Edit;
 pub use error::ArtifactError;
