@@ -4,7 +4,7 @@ use actix_web::http::header::{HeaderValue, REFERRER_POLICY};
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::files::{self, Keep};
+use super::files;
 use super::{HttpError, caller};
 use crate::apps::Host;
 use crate::node::Node;
@@ -58,7 +58,7 @@ async fn session_file(
             tracing::debug!(session = grant.session, path, %error, "no such file");
             missing()
         })?;
-    let mut response = files::answer(&request, &path, bytes, Keep::Never);
+    let mut response = files::answer(&request, &path, bytes);
     response
         .headers_mut()
         .insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));

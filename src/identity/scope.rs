@@ -170,7 +170,8 @@ fn is_scope_head(head: &str) -> bool {
 }
 
 fn is_scope_part(part: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | '-' | '~' | '%');
+    let allowed =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | '-' | '~' | '%');
     part == "*" || (!part.is_empty() && part.chars().all(allowed))
 }
 
@@ -277,7 +278,14 @@ mod tests {
 
     #[test]
     fn extra_scopes_follow_a_grammar() {
-        for text in ["openid", "file:download", "a.b_c-d:X/y:0", "read:a", "get_file:a/b:d%2F~e", "put_file:a:*"] {
+        for text in [
+            "openid",
+            "file:download",
+            "a.b_c-d:X/y:0",
+            "read:a",
+            "get_file:a/b:d%2F~e",
+            "put_file:a:*",
+        ] {
             assert!(is_extra_scope(text), "{text}");
         }
         for text in ["Openid", "1a", "a:", ":a", "a::b", "a:b*", "é", "a:é"] {

@@ -1,6 +1,7 @@
 """Artifacts over HTTP: who may do what, files and parts of them, uploads, archives, sites."""
 
 import asyncio
+import html
 import io
 import json
 import zipfile
@@ -101,7 +102,7 @@ async def test_records_and_lists(make, http, base, mine):
         await make(f"c{n}", parent_id="col", manifest={"name": f"N{n}", "tag": n % 2})
     await make("waiting", parent_id="col", stage=True)
     info = (await http.get(f"{base}/col", headers=mine)).json()
-    assert info["alias"] == "col" and info["config"]["child_count"] == 5
+    assert info["alias"] == "col" and info["config"]["is_collection"] is True
     by_id = await http.get(f"{base}/{info['_id']}", headers=mine)
     assert by_id.json()["id"] == info["id"]
 
@@ -117,7 +118,7 @@ async def test_records_and_lists(make, http, base, mine):
     assert await names() == committed
     assert await names(stage="true") == ["waiting"]
     assert await names(stage="all") == committed + ["waiting"]
-    assert await names(keywords="n1,c") == ["c1"] or await names(keywords="n1") == ["c1"]
+    assert await names(keywords="n1,tag") == ["c1"]
     assert await names(filters=json.dumps({"manifest": {"tag": 1}})) == ["c1", "c3"]
     page = await children(pagination="true", limit=2, offset=1, order_by="manifest.name>")
     assert [one["alias"] for one in page["items"]] == ["c3", "c2"]
@@ -415,8 +416,8 @@ async def test_members_of_archives(make, http, base, mine):
                         "cut.zip": stored[:-30]})
     url = f"{base}/zips/zip-files"
 
-    async def get(path, **query):
-        return await http.get(f"{url}/{path}", params=query, headers=mine)
+    async def get(zipped, **query):
+        return await http.get(f"{url}/{zipped}", params=query, headers=mine)
 
     for name in ("a.zip", "d/s.zip"):
         listed = (await get(name)).json()
@@ -500,14 +501,15 @@ async def test_the_page_of_a_collection(make, http, base, alice):
     assert page.status_code == 200 and "script-src 'nonce-" in page.headers[
         "content-security-policy"]
     assert "<script>alert" not in page.text and "All of it" in page.text
-    assert "../../artifacts/col/files/readme.md" in page.text
-    assert 'href="../child/"' in page.text and "The child" in page.text
+    shown = html.unescape(page.text)
+    assert 'href="../../artifacts/col/files/readme.md"' in shown
+    assert 'href="../child/"' in shown and "The child" in shown
 
 
 async def test_files_of_workspaces(http, alice, bob, mine):
     files = f"/{alice.workspace}/files"
     put = await http.put(f"{files}/d/ö.txt", content=b"hello", headers=mine)
-    assert put.status_code == 200 and put.headers["etag"]
+    assert put.status_code == 200 and put.headers["etag"], put.text
     got = await http.get(f"{files}/d/ö.txt", headers={**mine, "Range": "bytes=1-2"})
     assert (got.status_code, got.content) == (206, b"el")
     listed = (await http.get(f"{files}/d", headers=mine)).json()

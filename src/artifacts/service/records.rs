@@ -2,10 +2,12 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{ArtifactService, not_implemented};
 use super::arguments::{flag, object, text, version};
+use super::{ArtifactService, not_implemented};
 use crate::artifacts::objects::clean;
-use crate::artifacts::store::{ArtifactError, Copying, Creation, Deletion, Edit, Inner, Place, Sight};
+use crate::artifacts::store::{
+    ArtifactError, Copying, Creation, Deletion, Edit, Inner, Place, Sight,
+};
 use crate::peer::{Arguments, CallContext, ServiceError};
 
 impl ArtifactService {
@@ -40,7 +42,10 @@ impl ArtifactService {
         if kind == "vector-collection" {
             return Err(not_implemented("This server has no vector collections."));
         }
-        if config.get("storage").is_some_and(|storage| storage == "git") {
+        if config
+            .get("storage")
+            .is_some_and(|storage| storage == "git")
+        {
             return Err(not_implemented("This server has no git storage."));
         }
         if config.get("publish_to").is_some_and(|to| !to.is_null()) {

@@ -63,9 +63,10 @@ fn target(workspace: &str, path: &str) -> Result<Target, HttpError> {
 /// A file, or what is in a folder.
 pub async fn get(
     request: HttpRequest,
-    workspace: Path<String>,
+    path: Path<(String, String)>,
     node: Data<Node>,
 ) -> Result<HttpResponse, HttpError> {
+    let (workspace, _) = path.into_inner();
     writer(&request, &node, &workspace)?;
     let objects = &node.transfer.objects;
     let path = cleaned(&tail(&request, BEFORE)?)?;
@@ -96,10 +97,11 @@ pub async fn get(
 /// Puts a file.
 pub async fn put(
     request: HttpRequest,
-    workspace: Path<String>,
+    path: Path<(String, String)>,
     mut payload: Payload,
     node: Data<Node>,
 ) -> Result<HttpResponse, HttpError> {
+    let (workspace, _) = path.into_inner();
     let outcome = put_file(&request, &workspace, &mut payload, &node).await;
     if outcome.is_err() {
         drain(&mut payload, &node.clock).await;
@@ -124,9 +126,10 @@ async fn put_file(
 /// Removes a file, or with a slash at the end a folder. It is no error when there was none.
 pub async fn delete(
     request: HttpRequest,
-    workspace: Path<String>,
+    path: Path<(String, String)>,
     node: Data<Node>,
 ) -> Result<HttpResponse, HttpError> {
+    let (workspace, _) = path.into_inner();
     changer(&request, &node, &workspace)?;
     let path = cleaned(&tail(&request, BEFORE)?)?;
     let objects = &node.transfer.objects;
