@@ -99,7 +99,7 @@ impl Indexes {
 
     fn keep(&self, blob: &BlobId, index: Arc<ZipIndex>) {
         let mut kept = self.kept.lock();
-        kept.push_back((blob.clone(), index));
+        kept.push_back((*blob, index));
         let mut members: usize = kept.iter().map(|(_, index)| index.len()).sum();
         while members > MAX_KEPT
             && let Some((_, oldest)) = kept.pop_front()

@@ -1,12 +1,14 @@
 //! Artifacts as sites: their own files, some of them templates, or a page of the server about them.
 
+use std::fmt::Write;
 use std::io;
 
 use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue};
 use actix_web::web::{self, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
-use minijinja::Environment;
+use minijinja::value::{Serde, Value as Filling};
+use minijinja::{AutoEscape, Environment, Output, State};
 use serde_json::{Map, Value as Json, json};
 use tera::Context;
 
@@ -232,13 +234,23 @@ fn fill(path: &str, source: &[u8], context: &Json) -> Result<Vec<u8>, String> {
     let source = std::str::from_utf8(source).map_err(|error| error.to_string())?;
     let mut environment = Environment::new();
     environment.set_fuel(Some(STEPS));
+    environment.set_formatter(written);
     let template = environment.template_from_named_str(path, source);
     let template = template.map_err(|error| error.to_string())?;
     let mut page = Limited(Vec::new());
-    let context = minijinja::Value::from(minijinja::value::Serde(context));
-    let written = template.render_captured_to(context, &mut page);
-    written.map_err(|error| error.to_string())?;
+    let context = Filling::from(Serde(context));
+    let filled = template.render_captured_to(context, &mut page);
+    filled.map_err(|error| error.to_string())?;
     Ok(page.0)
+}
+
+/// Writes a value into a page. Texts in HTML are escaped as Jinja does it: slashes stay.
+fn written(out: &mut Output, state: &mut State, value: &Filling) -> Result<(), minijinja::Error> {
+    let text = value.as_str().filter(|_| !value.is_safe());
+    match text.filter(|_| matches!(state.auto_escape(), AutoEscape::Html)) {
+        Some(text) => Ok(out.write_str(&tera::escape_html(text).replace("&#x2F;", "/"))?),
+        None => minijinja::escape_formatter(out, state, value),
+    }
 }
 
 /// Takes a page of bounded size.
@@ -336,6 +348,9 @@ mod tests {
     fn templates_are_filled_as_jinja_does() {
         let source = "{{ artifact.manifest.name }} {{ user.id if user else 'Nobody' }}";
         assert_eq!(filled(source).unwrap(), "&lt;b&gt; Nobody");
+        assert_eq!(filled("{{ 'http://x' }}{{ 1 }}").unwrap(), "http://x1");
+        let safe = filled("{{ '<i>' | safe }}{{ [1] | tojson }}");
+        assert_eq!(safe.unwrap(), "<i>[1]");
         assert_eq!(
             filled("{% for n in range(3) %}{{ n }}{% endfor %}").unwrap(),
             "012"

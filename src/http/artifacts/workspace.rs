@@ -70,13 +70,15 @@ pub async fn get(
     writer(&request, &node, &workspace)?;
     let objects = &node.transfer.objects;
     let path = cleaned(&tail(&request, BEFORE)?)?;
-    if !path.is_empty() && !path.ends_with('/') {
-        if let Some(object) = objects.head(&target(&workspace, &path)?).await? {
-            let media_type = with_charset(object.media_type(&path));
-            let mut answer = serve(&request, objects, &object, &media_type).await?;
-            protect(&mut answer, &media_type);
-            return Ok(answer);
-        }
+    let file = match path.is_empty() || path.ends_with('/') {
+        true => None,
+        false => objects.head(&target(&workspace, &path)?).await?,
+    };
+    if let Some(object) = file {
+        let media_type = with_charset(object.media_type(&path));
+        let mut answer = serve(&request, objects, &object, &media_type).await?;
+        protect(&mut answer, &media_type);
+        return Ok(answer);
     }
     let limit = Query::of(&request).count("max_length", 1000, (1, 10_000))?;
     let page = Page { offset: 0, limit };
