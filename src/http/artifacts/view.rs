@@ -1,6 +1,5 @@
 //! Artifacts as sites: their own files, some of them templates, or a page of the server about them.
 
-use std::fmt::Write;
 use std::io;
 
 use actix_web::http::Method;
