@@ -170,7 +170,10 @@ fn is_scope_head(head: &str) -> bool {
 }
 
 fn is_scope_part(part: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | '-');
+    // Percent and asterisk stand in scopes for files: paths come encoded, `*` means all.
+    let allowed = |c: char| {
+        c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | '-' | '~' | '%' | '*')
+    };
     !part.is_empty() && part.chars().all(allowed)
 }
 

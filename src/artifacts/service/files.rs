@@ -134,7 +134,7 @@ impl ArtifactService {
         let count = u32::try_from(args.int("part_count")?).unwrap_or(0);
         if !(1..=10_000).contains(&count) {
             return Err(ServiceError::value(
-                "part_count must be between 1 and 10000",
+                "Part count must be greater than 0 and at most 10000.",
             ));
         }
         let path = clean(&text(args, "file_path")?.unwrap_or_default())?;
@@ -295,7 +295,7 @@ impl ArtifactService {
         let wrong =
             || ServiceError::value(format!("the content does not suit the format '{format}'"));
         let bytes = match format {
-            "json" => Bytes::from(content.to_json().to_string()),
+            "json" => json_bytes(content)?,
             "binary" => content.as_bytes().cloned().ok_or_else(wrong)?,
             "base64" => {
                 let text = content.as_str().ok_or_else(wrong)?;
@@ -358,6 +358,19 @@ fn known(format: &str) -> Result<(), ServiceError> {
             "Invalid format: {other}; text, binary, base64 and json are known"
         ))),
     }
+}
+
+/// A value as JSON. A text that is JSON already stays as it is.
+fn json_bytes(content: &Value) -> Result<Bytes, ServiceError> {
+    if let Some(text) = content.as_str()
+        && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+    {
+        return Ok(Bytes::from(text.to_owned()));
+    }
+    let bytes = serde_json::to_vec_pretty(&content.to_json());
+    bytes
+        .map(Bytes::from)
+        .map_err(|error| ServiceError::value(format!("the content is no JSON: {error}")))
 }
 
 fn utf8(args: &Arguments) -> Result<(), ServiceError> {

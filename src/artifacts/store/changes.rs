@@ -126,7 +126,7 @@ impl Inner {
             let mut above = Some(new.clone());
             while let Some(holder) = above {
                 if holder.id == artifact.id {
-                    return invalid("An artifact cannot be inside itself.");
+                    return invalid("An artifact cannot be inside itself (circular dependency).");
                 }
                 above = self.parent(&holder)?;
             }

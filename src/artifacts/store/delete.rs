@@ -123,8 +123,9 @@ impl Inner {
                 "Version index {at} is out of range. Available indices: 0-{last}"
             ));
         } else if !named && version.parse::<usize>().is_err() {
+            let names = names.join("', '");
             return invalid(format!(
-                "Version '{version}' does not exist. Available versions: {names:?}"
+                "Version '{version}' does not exist. Available versions: ['{names}']"
             ));
         }
         let Sight::Committed(Some(dir)) = artifact.sight(Some(version))? else {

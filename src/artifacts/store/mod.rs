@@ -151,13 +151,19 @@ impl Inner {
             let found = self.by_uuid(&uuid.to_string())?;
             return found
                 .filter(Artifact::is_visible)
-                .ok_or_else(|| ArtifactError::NotFound(id.to_owned()));
+                .ok_or_else(|| ArtifactError::NotFound {
+                    id: id.to_owned(),
+                    bare: false,
+                });
         }
         let (workspace, alias) = id.split_once('/').unwrap_or((workspace, id));
         let found = self.records.get(&key(workspace, alias))?;
         found
             .filter(Artifact::is_visible)
-            .ok_or_else(|| ArtifactError::NotFound(format!("{workspace}/{alias}")))
+            .ok_or_else(|| ArtifactError::NotFound {
+                id: format!("{workspace}/{alias}"),
+                bare: !id.contains('/'),
+            })
     }
 
     /// The artifact of a UUID.
