@@ -171,9 +171,8 @@ fn is_scope_head(head: &str) -> bool {
 
 fn is_scope_part(part: &str) -> bool {
     // Percent and asterisk stand in scopes for files: paths come encoded, `*` means all.
-    let allowed = |c: char| {
-        c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | '-' | '~' | '%' | '*')
-    };
+    let allowed =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | '-' | '~' | '%' | '*');
     !part.is_empty() && part.chars().all(allowed)
 }
 

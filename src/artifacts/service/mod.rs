@@ -14,7 +14,8 @@ use futures::FutureExt;
 use super::store::{ArtifactStore, Place};
 use super::transfer::Transfer;
 use crate::peer::{
-    Arguments, CallContext, ErrorClass, MethodFuture, MethodSpec, Reply, Service, ServiceError, ServiceSpec,
+    Arguments, CallContext, ErrorClass, MethodFuture, MethodSpec, Reply, Service, ServiceError,
+    ServiceSpec,
 };
 use crate::wire::Value;
 use crate::workspace::Directory;

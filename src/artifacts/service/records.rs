@@ -2,10 +2,12 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{ArtifactService, not_implemented};
 use super::arguments::{flag, object, text, version};
+use super::{ArtifactService, not_implemented};
 use crate::artifacts::objects::clean;
-use crate::artifacts::store::{ArtifactError, Copying, Creation, Deletion, Edit, Inner, Place, Sight};
+use crate::artifacts::store::{
+    ArtifactError, Copying, Creation, Deletion, Edit, Inner, Place, Sight,
+};
 use crate::peer::{Arguments, CallContext, ServiceError};
 
 impl ArtifactService {
@@ -40,7 +42,10 @@ impl ArtifactService {
         if kind == "vector-collection" {
             return Err(not_implemented("This server has no vector collections."));
         }
-        if config.get("storage").is_some_and(|storage| storage == "git") {
+        if config
+            .get("storage")
+            .is_some_and(|storage| storage == "git")
+        {
             return Err(not_implemented("This server has no git storage."));
         }
         if config.get("publish_to").is_some_and(|to| !to.is_null()) {
@@ -78,6 +83,9 @@ impl ArtifactService {
             },
             None => (None, None),
         };
+        if alias.as_ref().is_some_and(|alias| alias.contains('/')) {
+            return Err(ServiceError::value("An alias has no slash."));
+        }
         if own.is_some() && workspace.is_some() && own != workspace {
             return Err(ServiceError::value("The alias names another workspace."));
         }

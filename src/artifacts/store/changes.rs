@@ -50,7 +50,12 @@ impl Inner {
         Ok(())
     }
 
-    pub(super) fn drop_dir(&self, batch: &mut Batch, id: &str, dir: u32) -> Result<(), ArtifactError> {
+    pub(super) fn drop_dir(
+        &self,
+        batch: &mut Batch,
+        id: &str,
+        dir: u32,
+    ) -> Result<(), ArtifactError> {
         self.objects.add_remove_dir(batch, id, dir)?;
         self.forget_version(batch, id, dir);
         Ok(())

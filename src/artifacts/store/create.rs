@@ -7,7 +7,9 @@ use uuid::Uuid;
 
 use super::access::check_permissions;
 use super::changes::{invalid, own, refuse_pending};
-use super::{Artifact, ArtifactError, Draft, Fields, Inner, Place, Version, check_parent, granted, key};
+use super::{
+    Artifact, ArtifactError, Draft, Fields, Inner, Place, Version, check_parent, granted, key,
+};
 use crate::artifacts::objects::{Pin, file_key};
 use crate::artifacts::{alias, alias::Parts, schema};
 use crate::identity::{Level, UserInfo};
@@ -213,12 +215,7 @@ impl Inner {
     ///
     /// # Errors
     /// It has no version, the target exists, or it is not allowed.
-    pub fn duplicate(
-        &self,
-        pin: &Pin,
-        place: &Place,
-        to: Copying,
-    ) -> Result<Json, ArtifactError> {
+    pub fn duplicate(&self, pin: &Pin, place: &Place, to: Copying) -> Result<Json, ArtifactError> {
         let source = self.allowed(&place.workspace, &place.id, &place.user, "read")?;
         let Some(from) = source.latest_dir() else {
             return invalid("An artifact that was never committed cannot be duplicated.");

@@ -32,7 +32,11 @@ impl Inner {
             check_permissions(config)?;
             schema::check_schema(config)?;
         }
-        if let Some(odd) = edit.version.as_deref().filter(|v| !matches!(*v, "new" | "stage")) {
+        if let Some(odd) = edit
+            .version
+            .as_deref()
+            .filter(|v| !matches!(*v, "new" | "stage"))
+        {
             return invalid(format!(
                 "Invalid version '{odd}'. Only the latest version can be edited: give 'new', 'stage' or nothing."
             ));
@@ -48,7 +52,10 @@ impl Inner {
             }
             let adds = edit.version.as_deref() == Some("new")
                 || artifact.versions.is_empty()
-                || artifact.staging.as_ref().is_some_and(|draft| draft.new_version);
+                || artifact
+                    .staging
+                    .as_ref()
+                    .is_some_and(|draft| draft.new_version);
             if adds {
                 let first = artifact.versions.is_empty();
                 let operation = if first { "attach" } else { "commit" };
