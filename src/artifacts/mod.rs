@@ -12,6 +12,7 @@ pub mod service;
 pub mod storage;
 pub mod store;
 pub mod transfer;
+pub mod zip;
 
 pub use blobs::{BlobError, BlobId, BlobStore, FolderBlobs, S3Blobs, S3Settings};
 pub use keeper::KeeperActor;

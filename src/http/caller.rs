@@ -158,6 +158,29 @@ pub fn in_workspace(
     Ok(context(acting_in(&user, workspace, node), workspace, node))
 }
 
+/// As [`in_workspace`], where a token in the query comes first and tokens that were made for
+/// certain files are welcome: what they are for is up to the route.
+///
+/// # Errors
+/// As for [`user`].
+pub fn with_files_token(
+    request: &HttpRequest,
+    node: &Node,
+    workspace: &str,
+    given: Option<&str>,
+) -> Result<CallContext, HttpError> {
+    let Some(token) = given.filter(|token| !token.is_empty()) else {
+        return in_workspace(request, node, workspace);
+    };
+    let parsed = node.directory.tokens.parse(token);
+    let user = parsed.map_err(|error| HttpError::Unauthorized(error.to_string()))?;
+    let blocklist = &node.directory.blocklist;
+    blocklist
+        .check_user(&user)
+        .map_err(|blocked| HttpError::Forbidden(blocked.to_string()))?;
+    Ok(context(acting_in(&user, workspace, node), workspace, node))
+}
+
 /// A caller in the workspace of the address who is nobody in particular.
 pub fn nobody_in(node: &Node, workspace: &str) -> CallContext {
     let user = acting_in(&UserInfo::http_anonymous(), workspace, node);

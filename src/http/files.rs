@@ -1,8 +1,8 @@
-//! Files of apps as answers: types, tags, and parts of them (RFC 9110, sections 13 and 14).
+//! Files of running apps as answers: types, tags, and parts of them (RFC 9110, sections 13 and 14).
 
 use actix_web::http::header::{
-    ACCEPT_RANGES, ByteRangeSpec, CACHE_CONTROL, CONTENT_RANGE, ETAG, EntityTag, HeaderValue,
-    IF_NONE_MATCH, IF_RANGE, IfNoneMatch, IfRange, RANGE, Range, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_RANGES, ByteRangeSpec, CACHE_CONTROL, CONTENT_RANGE, ETAG, EntityTag, IF_NONE_MATCH,
+    IF_RANGE, IfNoneMatch, IfRange, RANGE, Range, X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
@@ -10,31 +10,14 @@ use bytes::Bytes;
 
 use crate::artifacts::BlobId;
 
-/// How long browsers may keep a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keep {
-    /// Its address tells who may read it.
-    Never,
-    /// It may change, be it that an app is uninstalled and installed anew; asking is cheap.
-    Asking,
-}
-
-impl Keep {
-    fn header(self) -> HeaderValue {
-        HeaderValue::from_static(match self {
-            Keep::Never => "no-store",
-            Keep::Asking => "private, no-cache",
-        })
-    }
-}
-
 /// The answer to a request for the file at `path`, whole, in part, or that it is the same.
-pub fn answer(request: &HttpRequest, path: &str, content: Bytes, keep: Keep) -> HttpResponse {
+/// Browsers do not keep it: its address tells who may read it.
+pub fn answer(request: &HttpRequest, path: &str, content: Bytes) -> HttpResponse {
     let tag = EntityTag::new_strong(BlobId::of(&content).to_string());
     let mut response = HttpResponse::Ok();
     response
         .insert_header((ETAG, tag.to_string()))
-        .insert_header((CACHE_CONTROL, keep.header()))
+        .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header((ACCEPT_RANGES, "bytes"))
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .content_type(kind_of(path));

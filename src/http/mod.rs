@@ -2,6 +2,7 @@
 
 mod admin;
 mod apps;
+mod artifacts;
 mod assets;
 mod caller;
 mod cross_site;
@@ -100,6 +101,7 @@ fn routes(config: &mut ServiceConfig, server: &ServerConfig) {
         .configure(transfer::routes)
         .configure(services::routes)
         .configure(|config| mcp::routes(config, server))
+        .configure(artifacts::routes)
         .configure(apps::routes)
         .configure(proxy::routes)
         .configure(pages::routes)

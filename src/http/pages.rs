@@ -66,7 +66,7 @@ async fn workspace(
 }
 
 /// Renders a page. Scripts run by a nonce only, so markup that got in could do nothing.
-fn page(template: &str, mut context: Context) -> Result<HttpResponse, HttpError> {
+pub(super) fn page(template: &str, mut context: Context) -> Result<HttpResponse, HttpError> {
     let nonce = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>());
     context.insert("nonce", &nonce);
     context.insert("style", STYLE);

@@ -170,10 +170,9 @@ fn is_scope_head(head: &str) -> bool {
 }
 
 fn is_scope_part(part: &str) -> bool {
-    // Percent and asterisk stand in scopes for files: paths come encoded, `*` means all.
     let allowed =
-        |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | '-' | '~' | '%' | '*');
-    !part.is_empty() && part.chars().all(allowed)
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | '-' | '~' | '%');
+    part == "*" || (!part.is_empty() && part.chars().all(allowed))
 }
 
 /// Whether a client may call itself this. Characters that have a meaning in service ids and
@@ -279,7 +278,14 @@ mod tests {
 
     #[test]
     fn extra_scopes_follow_a_grammar() {
-        for text in ["openid", "file:download", "a.b_c-d:X/y:0", "read:a"] {
+        for text in [
+            "openid",
+            "file:download",
+            "a.b_c-d:X/y:0",
+            "read:a",
+            "get_file:a/b:d%2F~e",
+            "put_file:a:*",
+        ] {
             assert!(is_extra_scope(text), "{text}");
         }
         for text in ["Openid", "1a", "a:", ":a", "a::b", "a:b*", "é", "a:é"] {

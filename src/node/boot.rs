@@ -107,7 +107,7 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
     let writing = Arc::new(Mutex::new(()));
     let apps = build_apps(&config, &store, blobs, &directory, &python, writing.clone())?;
     let artifacts = ArtifactStore::open(store.clone(), transfer.objects.clone(), writing)?;
-    offer_artifacts(artifacts, &directory, &transfer, &apps)?;
+    offer_artifacts(artifacts.clone(), &directory, &transfer, &apps)?;
     let startup = build_startup(&config, &directory, &python)?;
     Ok(Arc::new(Node {
         apps: apps.host,
@@ -115,6 +115,7 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
         processes: apps.processes,
         startup,
         transfer,
+        artifacts,
         config,
         clock,
         directory,

@@ -22,7 +22,7 @@ pub(crate) use memory::tidy_this_thread;
 
 use crate::apps::Host;
 use crate::apps::store::AppStoreError;
-use crate::artifacts::{BlobError, Transfer};
+use crate::artifacts::{ArtifactStore, BlobError, Transfer};
 use crate::config::{Config, ConfigError};
 use crate::gateway::Gateway;
 use crate::http;
@@ -107,6 +107,7 @@ pub struct Node {
     pub gateway: Arc<Gateway>,
     /// Files, and the addresses under which they are put and fetched.
     pub transfer: Arc<Transfer>,
+    pub artifacts: ArtifactStore,
     pub apps: Option<Arc<Host>>,
     browser: Option<Browser>,
     processes: Option<AddrSlot<ProcessesActor>>,

@@ -8,8 +8,8 @@ use actix_web::web::{self, Data, Payload, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use percent_encoding::percent_decode_str;
 
-pub use incoming::{content_type, expected, receive};
-pub use outgoing::serve;
+pub use incoming::{content_type, drain, expected, receive};
+pub use outgoing::{matches, serve};
 
 use super::HttpError;
 use crate::artifacts::objects::ObjectError;

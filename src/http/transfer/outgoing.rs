@@ -72,7 +72,7 @@ fn describe(answer: &mut HttpResponseBuilder, object: &Object, media_type: &str,
 }
 
 /// Whether a list of ETags, or `*`, has this one.
-fn matches(list: &str, etag: &str) -> bool {
+pub fn matches(list: &str, etag: &str) -> bool {
     list.split(',')
         .map(str::trim)
         .any(|given| given == "*" || given.trim_start_matches("W/") == etag)
