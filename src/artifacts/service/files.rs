@@ -131,12 +131,14 @@ impl ArtifactService {
         place: Place,
     ) -> Result<Value, ServiceError> {
         let options = options(args)?;
-        let count = u32::try_from(args.int("part_count")?).unwrap_or(0);
-        if !(1..=10_000).contains(&count) {
-            return Err(ServiceError::value(
-                "Part count must be greater than 0 and at most 10000.",
-            ));
+        let count = args.int("part_count")?;
+        if count < 1 {
+            return Err(ServiceError::value("Part count must be greater than 0."));
         }
+        let count = u32::try_from(count).ok().filter(|count| *count <= 10_000);
+        let count = count.ok_or_else(|| {
+            ServiceError::value("Too many parts: the maximum number of parts is 10,000.")
+        })?;
         let path = clean(&text(args, "file_path")?.unwrap_or_default())?;
         let weight = weights(args, 1)?[0];
         let wish = [Wish { path, weight }];
