@@ -12,12 +12,14 @@ use crate::store::StoreError;
 /// See the variants.
 #[derive(Debug, Error)]
 pub enum ArtifactError {
-    #[error("Artifact with ID '{id}' does not exist.{}", hint(*.bare))]
-    NotFound {
-        id: String,
-        /// The workspace was not named, so another one may have been meant.
-        bare: bool,
-    },
+    #[error("Artifact with ID '{0}' does not exist.")]
+    NotFound(String),
+    /// The workspace was not named, so another one may have been meant.
+    #[error(
+        "Artifact with ID '{0}' does not exist. Note: When working with artifacts from other \
+         workspaces, use 'workspace/alias', not just the alias."
+    )]
+    NotHere(String),
     #[error("Artifact with alias '{0}' already exists, use overwrite=True to replace it.")]
     Exists(String),
     #[error("File not found: '{0}' does not exist in the artifact.")]
@@ -42,16 +44,6 @@ pub enum ArtifactError {
     Files(#[from] ObjectError),
 }
 
-fn hint(bare: bool) -> &'static str {
-    match bare {
-        true => {
-            " Note: When working with artifacts from other workspaces, use 'workspace/alias', not \
-             just the alias."
-        }
-        false => "",
-    }
-}
-
 impl From<StoreError> for ArtifactError {
     fn from(error: StoreError) -> Self {
         ArtifactError::Files(error.into())
@@ -62,7 +54,7 @@ impl From<ArtifactError> for ServiceError {
     fn from(error: ArtifactError) -> Self {
         let text = error.to_string();
         match error {
-            ArtifactError::NotFound { .. } => ServiceError::key(text),
+            ArtifactError::NotFound(_) | ArtifactError::NotHere(_) => ServiceError::key(text),
             ArtifactError::Exists(_) => ServiceError::new(ErrorClass::FileExists, text),
             ArtifactError::NoFile(_) => ServiceError::new(ErrorClass::FileNotFound, text),
             ArtifactError::NotStaged => ServiceError::assertion(text),

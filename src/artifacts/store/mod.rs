@@ -151,19 +151,17 @@ impl Inner {
             let found = self.by_uuid(&uuid.to_string())?;
             return found
                 .filter(Artifact::is_visible)
-                .ok_or_else(|| ArtifactError::NotFound {
-                    id: id.to_owned(),
-                    bare: false,
-                });
+                .ok_or_else(|| ArtifactError::NotFound(id.to_owned()));
         }
         let (workspace, alias) = id.split_once('/').unwrap_or((workspace, id));
         let found = self.records.get(&key(workspace, alias))?;
+        let missing = match id.contains('/') {
+            true => ArtifactError::NotFound,
+            false => ArtifactError::NotHere,
+        };
         found
             .filter(Artifact::is_visible)
-            .ok_or_else(|| ArtifactError::NotFound {
-                id: format!("{workspace}/{alias}"),
-                bare: !id.contains('/'),
-            })
+            .ok_or_else(|| missing(format!("{workspace}/{alias}")))
     }
 
     /// The artifact of a UUID.
