@@ -516,7 +516,7 @@ async def test_files_of_workspaces(http, alice, bob, mine):
     assert (listed["type"], listed["name"]) == ("directory", "d")
     assert [one["name"] for one in listed["children"]] == ["ö.txt"]
     assert (await http.get(f"{files}/", headers=mine)).json()["success"] is True
-    reader = alice.token(permission="r")
+    reader = bob.token(permission="r", workspace=alice.workspace)
     for headers in ({}, bearer(bob.token()), bearer(reader)):
         for method in ("GET", "PUT", "DELETE"):
             answer = await http.request(method, f"{files}/d/ö.txt", headers=headers)

@@ -7,7 +7,7 @@ use bytes::{BufMut, BytesMut};
 const MAX_32: u64 = u32::MAX as u64;
 const MAX_16: usize = u16::MAX as usize;
 /// Names are UTF-8; sizes come after the content.
-const FLAGS: u16 = 1 << 11 | 1 << 3;
+const FLAGS: u16 = (1 << 11) | (1 << 3);
 /// Version of the format that is needed: 2.0, and 4.5 for ZIP64.
 const PLAIN: u16 = 20;
 const LARGE: u16 = 45;
@@ -165,8 +165,9 @@ fn dos_time(unix: f64) -> (u16, u16) {
     let seconds = (unix.max(0.0) as i64).clamp(315_532_800, 4_354_819_198);
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = crate::workspace::iso_time::civil(days);
-    let date = (year - 1980) << 9 | month << 5 | day;
-    let time = second / 3600 << 11 | second / 60 % 60 << 5 | second % 60 / 2;
+    let date = ((year - 1980) << 9) | (month << 5) | day;
+    let (hour, minute) = (second / 3600, second / 60 % 60);
+    let time = (hour << 11) | (minute << 5) | (second % 60 / 2);
     (date as u16, time as u16)
 }
 
@@ -179,8 +180,8 @@ mod tests {
         assert_eq!(dos_time(0.0), (0x21, 0));
         // 2024-02-29 12:34:56
         let (date, time) = dos_time(1_709_210_096.7);
-        assert_eq!(date, 44 << 9 | 2 << 5 | 29);
-        assert_eq!(time, 12 << 11 | 34 << 5 | 28);
+        assert_eq!(date, (44 << 9) | (2 << 5) | 29);
+        assert_eq!(time, (12 << 11) | (34 << 5) | 28);
         assert_eq!(dos_time(f64::MAX).0 >> 9, 127);
     }
 }

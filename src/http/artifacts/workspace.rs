@@ -55,7 +55,7 @@ fn changer(request: &HttpRequest, node: &Node, workspace: &str) -> Result<CallCo
 /// The file of a path; files of artifacts have routes of their own.
 fn target(workspace: &str, path: &str) -> Result<Target, HttpError> {
     match target_of(&format!("{workspace}/{path}")) {
-        Some(target @ Target::Workspace { .. }) => Ok(target),
+        Some(target @ Target::Workspace { .. }) if !path.ends_with('/') => Ok(target),
         _ => Err(HttpError::Invalid(format!("'{path}' names no file"))),
     }
 }
