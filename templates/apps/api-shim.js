@@ -33,6 +33,9 @@ const rhizome = (() => {
     if (method.__rpc_object__) return method;
     const bound = method.bind(self);
     Object.defineProperty(bound, "name", { value: method.name, configurable: true });
+    // The client reads the names of parameters from the source, to place keyword arguments.
+    const source = Function.prototype.toString.call(method);
+    Object.defineProperty(bound, "toString", { value: () => source });
     return Object.assign(bound, method);
   }
 

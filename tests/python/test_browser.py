@@ -4,11 +4,12 @@ import asyncio
 import os
 import signal
 
+import httpx
 import numpy as np
 import pytest
 
 from fakes import RecordingWorker
-from harness import descendants, eventually, failure, failure_text
+from harness import bearer, descendants, eventually, failure, failure_text
 
 CALCULATOR = """
 let calls = 0;
@@ -41,6 +42,22 @@ async def test_an_app_from_end_to_end(controller, api, alice):
     assert await (await api.get_app(session.id)).add(1, 2) == 3
     await controller.stop(session.id)
     assert await controller.list_running() == []
+
+
+async def test_arguments_by_name(controller, api, alice, server):
+    """Methods, arrow functions and fields of classes take keyword arguments, from clients and over HTTP."""
+    app = await install(controller, """
+        class Sums { base = 100; sub(a, b = 1) { return this.base + a - b; } }
+        api.export({ add(a, b) { return a * 10 + b; }, twice: async (n) => 2 * n, sums: new Sums() })
+    """)
+    service = await api.get_service(f"default@{app.id}")
+    assert await service.add(b=2, a=1) == 12
+    assert await service.twice(n=4) == 8
+    assert await service.sums.sub(a=5, b=2) == 103
+    async with httpx.AsyncClient(headers=bearer(alice.token())) as http:
+        base = f"{server.url}/{alice.workspace}/services/default@{app.id}"
+        assert (await http.get(f"{base}/add?b=2&a=1")).json() == 12
+        assert (await http.post(f"{base}/twice", json={"n": 4})).json() == 8
 
 
 async def test_lazy_start(controller, api):

@@ -9,6 +9,9 @@ use super::address::key_of;
 use crate::artifacts::blobs::hex;
 use crate::artifacts::objects::Target;
 
+/// By which clients of S3 tell a signed address from a plain one. It names no algorithm of theirs:
+/// what is signed is ours.
+const ALGORITHM: &str = "X-Amz-Algorithm=HYPHA-HMAC-SHA256";
 const METHOD: &str = "X-Hypha-Method";
 const EXPIRES: &str = "X-Hypha-Expires";
 const SIGNATURE: &str = "X-Hypha-Signature";
@@ -76,7 +79,8 @@ impl Signer {
     /// The query of an address.
     pub fn query(&self, signed: &Signed) -> String {
         let method = signed.method.name();
-        let mut query = format!("{METHOD}={method}&{EXPIRES}={}", signed.expires);
+        let expires = signed.expires;
+        let mut query = format!("{ALGORITHM}&{METHOD}={method}&{EXPIRES}={expires}");
         if let Some((upload, number)) = &signed.part {
             query.push_str(&format!("&{UPLOAD}={upload}&{PART}={number}"));
         }
