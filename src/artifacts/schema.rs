@@ -2,6 +2,7 @@
 //! (artifacts.md 2).
 
 use jsonschema::Draft;
+use jsonschema::error::ValidationErrorKind;
 use serde_json::{Map, Value as Json};
 
 use crate::wire::Value;
@@ -149,9 +150,17 @@ pub fn check_child(config: &Fields, manifest: &Fields) -> Result<(), SchemaError
         .take(NAMED)
         .map(|finding| {
             let at = finding.instance_path().to_string();
+            let text = match finding.kind() {
+                // Clients look for these words.
+                ValidationErrorKind::Required { property } => {
+                    let name = property.as_str().unwrap_or_default();
+                    format!("'{name}' is a required property")
+                }
+                _ => short(&finding.to_string()),
+            };
             match at.is_empty() {
-                true => short(&finding.to_string()),
-                false => format!("{} (at {at})", short(&finding.to_string())),
+                true => text,
+                false => format!("{text} (at {at})"),
             }
         })
         .collect();

@@ -84,6 +84,18 @@ pub struct Recipient {
     pub email: Option<String>,
 }
 
+impl Recipient {
+    /// Whether a record is addressed to the one who asks. The comparison is exact: an email with a
+    /// `*` in it is no pattern.
+    pub fn gets(&self, row: &Row) -> bool {
+        let named = row.manifest.and_then(|m| filter::at(m, &self.field));
+        match (&self.email, named) {
+            (Some(email), Some(Json::String(named))) => !email.is_empty() && email == named,
+            _ => false,
+        }
+    }
+}
+
 /// The arguments of `list` and `search`.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
@@ -200,17 +212,9 @@ impl Query {
         in_stage && in_parent && self.is_addressed(row) && self.is_wanted(row, scratch)
     }
 
-    /// Whether it is addressed to the one who asks. The comparison is exact: an email with a `*`
-    /// in it is no pattern.
     fn is_addressed(&self, row: &Row) -> bool {
-        let Some(recipient) = &self.recipient else {
-            return true;
-        };
-        let named = row.manifest.and_then(|m| filter::at(m, &recipient.field));
-        match (&recipient.email, named) {
-            (Some(email), Some(Json::String(named))) => !email.is_empty() && email == named,
-            _ => false,
-        }
+        let recipient = self.recipient.as_ref();
+        recipient.is_none_or(|recipient| recipient.gets(row))
     }
 
     fn is_wanted(&self, row: &Row, scratch: &mut String) -> bool {

@@ -131,12 +131,14 @@ impl ArtifactService {
         place: Place,
     ) -> Result<Value, ServiceError> {
         let options = options(args)?;
-        let count = u32::try_from(args.int("part_count")?).unwrap_or(0);
-        if !(1..=10_000).contains(&count) {
-            return Err(ServiceError::value(
-                "part_count must be between 1 and 10000",
-            ));
+        let count = args.int("part_count")?;
+        if count < 1 {
+            return Err(ServiceError::value("Part count must be greater than 0."));
         }
+        let count = u32::try_from(count).ok().filter(|count| *count <= 10_000);
+        let count = count.ok_or_else(|| {
+            ServiceError::value("Too many parts: the maximum number of parts is 10,000.")
+        })?;
         let path = clean(&text(args, "file_path")?.unwrap_or_default())?;
         let weight = weights(args, 1)?[0];
         let wish = [Wish { path, weight }];
@@ -295,7 +297,7 @@ impl ArtifactService {
         let wrong =
             || ServiceError::value(format!("the content does not suit the format '{format}'"));
         let bytes = match format {
-            "json" => Bytes::from(content.to_json().to_string()),
+            "json" => json_bytes(content)?,
             "binary" => content.as_bytes().cloned().ok_or_else(wrong)?,
             "base64" => {
                 let text = content.as_str().ok_or_else(wrong)?;
@@ -358,6 +360,19 @@ fn known(format: &str) -> Result<(), ServiceError> {
             "Invalid format: {other}; text, binary, base64 and json are known"
         ))),
     }
+}
+
+/// A value as JSON. A text that is JSON already stays as it is.
+fn json_bytes(content: &Value) -> Result<Bytes, ServiceError> {
+    if let Some(text) = content.as_str()
+        && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+    {
+        return Ok(Bytes::from(text.to_owned()));
+    }
+    let bytes = serde_json::to_vec_pretty(&content.to_json());
+    bytes
+        .map(Bytes::from)
+        .map_err(|error| ServiceError::value(format!("the content is no JSON: {error}")))
 }
 
 fn utf8(args: &Arguments) -> Result<(), ServiceError> {

@@ -1,6 +1,6 @@
 //! Calls that list artifacts (artifacts.md 6).
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use serde_json::{Map, Value as Json, json};
 
@@ -88,19 +88,25 @@ impl Listing {
     /// What a user may see of a workspace.
     fn of_workspace(&self, inner: &Inner) -> Result<Vec<Artifact>, ArtifactError> {
         let mut all = inner.all_in(&self.workspace)?;
+        if !self.user.allows(&self.workspace, Level::Admin) {
+            let mut inboxes = HashMap::new();
+            for one in &all {
+                // One that does not say whom things are addressed to shows nobody anything.
+                let nobody = || Recipient {
+                    field: String::new(),
+                    email: None,
+                };
+                let found = recipient(one, &self.user).unwrap_or_else(|_| Some(nobody()));
+                if let Some(recipient) = found {
+                    inboxes.insert(one.id.clone(), recipient);
+                }
+            }
+            let inbox = |one: &Artifact| inboxes.get(one.parent_id.as_ref()?);
+            all.retain(|one| inbox(one).is_none_or(|inbox| inbox.gets(&row(one))));
+        }
         if !self.user.allows(&self.workspace, Level::Read) {
-            // Of what is in a collection that keeps its children private, strangers see nothing
-            // here.
-            let closed: HashSet<String> = all
-                .iter()
-                .filter(|one| is_set(one, "private_children"))
-                .map(|one| one.id.clone())
-                .collect();
-            all.retain(|one| {
-                let hidden = one.parent_id.as_ref().is_some_and(|id| closed.contains(id));
-                let open = |operation| granted(one, &self.user, operation);
-                !hidden && (open("read") || open("list"))
-            });
+            let open = |one: &Artifact, operation| granted(one, &self.user, operation);
+            all.retain(|one| open(one, "read") || open(one, "list"));
         }
         if self.roots_only {
             all.retain(|one| one.parent_id.is_none());

@@ -83,6 +83,9 @@ impl ArtifactService {
             },
             None => (None, None),
         };
+        if alias.as_ref().is_some_and(|alias| alias.contains('/')) {
+            return Err(ServiceError::value("An alias has no slash."));
+        }
         if own.is_some() && workspace.is_some() && own != workspace {
             return Err(ServiceError::value("The alias names another workspace."));
         }

@@ -128,10 +128,13 @@ impl Inner {
             if new.workspace != artifact.workspace {
                 return invalid("The collection is in another workspace.");
             }
+            if new.id == artifact.id {
+                return invalid("An artifact cannot be its own parent.");
+            }
             let mut above = Some(new.clone());
             while let Some(holder) = above {
                 if holder.id == artifact.id {
-                    return invalid("An artifact cannot be inside itself.");
+                    return invalid("An artifact cannot be inside itself (circular dependency).");
                 }
                 above = self.parent(&holder)?;
             }

@@ -115,17 +115,22 @@ impl Inner {
         }
         let names: Vec<&str> = artifact.versions.iter().map(|v| &*v.version).collect();
         let named = names.contains(&version) || version == "latest";
-        if let Some(at) = version.parse::<usize>().ok().filter(|_| !named)
-            && at >= names.len()
-        {
-            let last = names.len().saturating_sub(1);
-            return invalid(format!(
-                "Version index {at} is out of range. Available indices: 0-{last}"
-            ));
-        } else if !named && version.parse::<usize>().is_err() {
-            return invalid(format!(
-                "Version '{version}' does not exist. Available versions: {names:?}"
-            ));
+        let index = version.parse::<i64>().ok();
+        match index {
+            _ if named => {}
+            Some(at) if (0..names.len() as i64).contains(&at) => {}
+            Some(at) => {
+                let last = names.len().saturating_sub(1);
+                return invalid(format!(
+                    "Version index {at} is out of range. Available indices: 0-{last}"
+                ));
+            }
+            None => {
+                let names = names.join("', '");
+                return invalid(format!(
+                    "Version '{version}' does not exist. Available versions: ['{names}']"
+                ));
+            }
         }
         let Sight::Committed(Some(dir)) = artifact.sight(Some(version))? else {
             return invalid(format!("Version '{version}' does not exist."));

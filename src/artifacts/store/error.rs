@@ -14,9 +14,15 @@ use crate::store::StoreError;
 pub enum ArtifactError {
     #[error("Artifact with ID '{0}' does not exist.")]
     NotFound(String),
+    /// The workspace was not named, so another one may have been meant.
+    #[error(
+        "Artifact with ID '{0}' does not exist. Note: When working with artifacts from other \
+         workspaces, use 'workspace/alias', not just the alias."
+    )]
+    NotHere(String),
     #[error("Artifact with alias '{0}' already exists, use overwrite=True to replace it.")]
     Exists(String),
-    #[error("File '{0}' does not exist in the artifact.")]
+    #[error("File not found: '{0}' does not exist in the artifact.")]
     NoFile(String),
     #[error("Artifact must be in staging mode.")]
     NotStaged,
@@ -48,7 +54,7 @@ impl From<ArtifactError> for ServiceError {
     fn from(error: ArtifactError) -> Self {
         let text = error.to_string();
         match error {
-            ArtifactError::NotFound(_) => ServiceError::key(text),
+            ArtifactError::NotFound(_) | ArtifactError::NotHere(_) => ServiceError::key(text),
             ArtifactError::Exists(_) => ServiceError::new(ErrorClass::FileExists, text),
             ArtifactError::NoFile(_) => ServiceError::new(ErrorClass::FileNotFound, text),
             ArtifactError::NotStaged => ServiceError::assertion(text),

@@ -155,9 +155,13 @@ impl Inner {
         }
         let (workspace, alias) = id.split_once('/').unwrap_or((workspace, id));
         let found = self.records.get(&key(workspace, alias))?;
+        let missing = match id.contains('/') {
+            true => ArtifactError::NotFound,
+            false => ArtifactError::NotHere,
+        };
         found
             .filter(Artifact::is_visible)
-            .ok_or_else(|| ArtifactError::NotFound(format!("{workspace}/{alias}")))
+            .ok_or_else(|| missing(format!("{workspace}/{alias}")))
     }
 
     /// The artifact of a UUID.

@@ -45,7 +45,8 @@ impl Artifact {
     pub fn dir_of(&self, sight: Sight) -> Option<u32> {
         match sight {
             Sight::Stage => self.staging.as_ref().map(|draft| draft.dir),
-            Sight::Committed(dir) => dir,
+            // Before the first commit there is nothing else to look at.
+            Sight::Committed(dir) => dir.or(self.staging.as_ref().map(|draft| draft.dir)),
         }
     }
 }

@@ -116,7 +116,9 @@ fn failed(error: ServiceError, missing: &str) -> HttpError {
 /// A failed look at an artifact as an answer. What is invalid there is the version.
 fn refused(error: ArtifactError) -> HttpError {
     match error {
-        ArtifactError::NotFound(_) => HttpError::NotFound("Artifact not found".to_owned()),
+        ArtifactError::NotFound(_) | ArtifactError::NotHere(_) => {
+            HttpError::NotFound("Artifact not found".to_owned())
+        }
         ArtifactError::Denied { .. } => HttpError::Forbidden("Permission denied".to_owned()),
         ArtifactError::Invalid(text) => HttpError::NotFound(text),
         ArtifactError::Files(error) => error.into(),
