@@ -82,7 +82,7 @@ pub(super) fn paths(args: &Arguments) -> Result<(Vec<(String, String)>, bool), S
 
 pub(super) fn weights(args: &Arguments, count: usize) -> Result<Vec<f64>, ServiceError> {
     let wrong =
-        || ServiceError::value("download_weight must be a number of 0 or more for each file");
+        || ServiceError::value("Download weight must be a non-negative number, one for each file.");
     let weight = |value: &Value| {
         let weight = value
             .as_f64()
