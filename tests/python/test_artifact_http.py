@@ -234,7 +234,6 @@ async def test_uploads(make, manager, http, base, mine):
                              params={"download_weight": 2})
         assert put.status_code == 200 and put.json()["success"] is True
         assert len(put.headers["etag"]) == 34
-    assert (await http.get(url, headers=mine)).status_code == 404, "it is not committed"
     staged = await http.get(url, headers=mine, params={"stage": "true"})
     assert staged.content == b"chunk" * 3 and staged.headers["etag"] == put.headers["etag"]
     await manager.commit("up")
@@ -248,6 +247,12 @@ async def test_uploads(make, manager, http, base, mine):
     record = await manager.read("up", silent=True)
     assert record.config["download_weights"] == {"d/ö ü.txt": 2}
     assert record.download_count == 2, "one committed read"
+    await manager.edit("up", stage=True)
+    assert (await http.put(url, content=b"new", headers=mine)).status_code == 200
+    assert (await http.get(url, headers=mine)).content == b"chunk" * 3, "it is not committed"
+    assert (await http.get(url, headers=mine, params={"stage": "true"})).content == b"new"
+    await manager.discard("up")
+    assert (await http.get(url, headers=mine)).content == b"chunk" * 3
 
 
 async def test_a_broken_upload_leaves_nothing(make, manager, server, base, mine, alice):
