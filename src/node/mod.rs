@@ -7,6 +7,7 @@ mod files;
 mod memory;
 mod signals;
 mod starting;
+mod storage;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -19,6 +20,7 @@ pub use actor::NodeActor;
 pub use counts::Counts;
 pub use files::prefer_small_pages;
 pub(crate) use memory::tidy_this_thread;
+pub use storage::examine;
 
 use crate::apps::Host;
 use crate::apps::store::AppStoreError;
@@ -72,6 +74,8 @@ pub enum NodeError {
     Blobs(#[from] BlobError),
     #[error("storage.s3 is on, and storage.{0} is not set")]
     Storage(&'static str),
+    #[error("there are no records in {0}")]
+    NoStore(String),
     #[error("a page template is broken: {0}")]
     Template(#[from] CompileError),
     #[error(transparent)]

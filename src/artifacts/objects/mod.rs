@@ -8,7 +8,7 @@ mod garbage;
 mod listing;
 mod object;
 mod path;
-mod uploads;
+pub(super) mod uploads;
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -74,15 +74,16 @@ pub struct Session {
 
 /// One that is under way.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Upload {
-    session: Session,
+pub(in crate::artifacts) struct Upload {
+    pub session: Session,
     pub parts: BTreeMap<u32, StoredPart>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct StoredPart {
+pub(in crate::artifacts) struct StoredPart {
     pub blob: BlobId,
-    size: u64,
+    /// Bytes.
+    pub size: u64,
     md5: String,
 }
 
