@@ -10,16 +10,13 @@ use super::{fail, logging};
 use crate::config::{Arity, IGNORED_FLAGS, Loaded, LogFormat};
 use crate::node;
 
-
 pub(super) fn command() -> Command {
-    let command = Command::new("serve")
-        .about("Runs the server")
-        .arg(
-            Arg::new("print-config")
-                .long("print-config")
-                .action(ArgAction::SetTrue)
-                .help("Shows each value and where it came from, and ends"),
-        );
+    let command = Command::new("serve").about("Runs the server").arg(
+        Arg::new("print-config")
+            .long("print-config")
+            .action(ArgAction::SetTrue)
+            .help("Shows each value and where it came from, and ends"),
+    );
     let mut command = settings::with_flags(command);
     for (flag, arity, _) in IGNORED_FLAGS {
         let arg = Arg::new(*flag).long(*flag).hide(true);

@@ -14,13 +14,12 @@ pub(super) const DATABASE: &str = "database-uri";
 
 /// Adds a flag for each setting.
 pub(super) fn with_flags(command: Command) -> Command {
-    let mut command = command
-        .arg(
-            Arg::new("config")
-                .long("config")
-                .value_parser(value_parser!(PathBuf))
-                .help("Config file; config/rhizome.toml when it exists"),
-        );
+    let mut command = command.arg(
+        Arg::new("config")
+            .long("config")
+            .value_parser(value_parser!(PathBuf))
+            .help("Config file; config/rhizome.toml when it exists"),
+    );
     command = command.arg(
         Arg::new(DATABASE)
             .long(DATABASE)

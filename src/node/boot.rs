@@ -8,7 +8,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-use super::{Browser, Node, NodeActor, NodeError, Startup, storage};
+use super::{Browser, Node, NodeActor, NodeError, Startup, homeless, storage};
 use crate::admin::AdminService;
 use crate::apps::session::SessionJournal;
 use crate::apps::store::AppStore;
@@ -19,7 +19,7 @@ use crate::artifacts::ArtifactStore;
 use crate::artifacts::service::{AppRemoval, ArtifactService};
 use crate::artifacts::storage::StorageService;
 use crate::artifacts::transfer::TransferSettings;
-use crate::artifacts::{BlobStore, KeeperActor, Objects, Transfer};
+use crate::artifacts::{KeeperActor, Objects, Transfer};
 use crate::config::Config;
 use crate::gateway::stream::ReaperActor;
 use crate::gateway::{Gateway, WatchdogActor};
@@ -34,7 +34,7 @@ use crate::startup::{self, StartupActor, StartupEntry};
 use crate::store::{Store, StoreError};
 use crate::supervision::{
     AddrSlot, ChildSpec, ExitSlot, ExitWatch, KillHandle, OnExhausted, SharedClock, SystemClock,
-    spawn_detached, start_here,
+    start_here,
 };
 use crate::workers::browser::{BrowserActor, BrowserService, BrowserSettings, BrowserWorker};
 use crate::workers::process::{
@@ -100,10 +100,17 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
     );
     let python = Arc::new(Python::new(&config.startup.python));
     let blobs = storage::open(&config)?;
-    let objects = Objects::open(store.clone(), blobs.clone(), clock.clone())?;
-    let transfer = build_transfer(&config, objects, kept.url_secret, &directory)?;
+    let objects = Objects::open(store.clone(), blobs, clock.clone())?;
+    let transfer = build_transfer(&config, objects.clone(), kept.url_secret, &directory)?;
     let writing = Arc::new(Mutex::new(()));
-    let apps = build_apps(&config, &store, blobs, &directory, &python, writing.clone())?;
+    let apps = build_apps(
+        &config,
+        &store,
+        objects,
+        &directory,
+        &python,
+        writing.clone(),
+    )?;
     let artifacts = ArtifactStore::open(store.clone(), transfer.objects.clone(), writing)?;
     offer_artifacts(artifacts.clone(), &directory, &transfer, &apps)?;
     let startup = build_startup(&config, &directory, &python)?;
@@ -162,17 +169,7 @@ fn offer_artifacts(
     apps: &AppsParts,
 ) -> Result<(), NodeError> {
     transfer.attach(Arc::new(artifacts.clone()));
-    let store = artifacts.clone();
-    directory.when_gone(Box::new(move |workspace| {
-        let (store, workspace) = (store.clone(), workspace.to_owned());
-        spawn_detached("forget artifacts", async move {
-            let name = workspace.clone();
-            let deleted = store.change(move |inner, _| inner.delete_all(&name)).await;
-            if let Err(error) = deleted {
-                tracing::error!(workspace, %error, "artifacts of a deleted workspace stay");
-            }
-        });
-    }));
+    homeless::watch(&artifacts, directory)?;
     let removal = apps.host.clone().map(|host| host as Arc<dyn AppRemoval>);
     let manager = ArtifactService::new(directory.clone(), artifacts, transfer.clone(), removal);
     directory.offer(PUBLIC, manager)?;
@@ -193,15 +190,7 @@ fn build_transfer(
         bucket: config.storage.workspace_bucket.clone(),
         direct: config.storage.s3 && config.storage.direct_downloads,
     };
-    let transfer = Transfer::new(objects.clone(), settings);
-    directory.when_gone(Box::new(move |workspace| {
-        let (objects, workspace) = (objects.clone(), workspace.to_owned());
-        spawn_detached("forget files", async move {
-            if let Err(error) = objects.remove_workspace_files(&workspace, "").await {
-                tracing::error!(workspace, %error, "files of a deleted workspace stay");
-            }
-        });
-    }));
+    let transfer = Transfer::new(objects, settings);
     let service = StorageService::new(directory.clone(), transfer.clone());
     directory.offer(PUBLIC, service)?;
     Ok(transfer)
@@ -211,7 +200,7 @@ fn build_transfer(
 fn build_apps(
     config: &Config,
     store: &Store,
-    blobs: Arc<dyn BlobStore>,
+    objects: Objects,
     directory: &Arc<Directory>,
     python: &Arc<Python>,
     writing: Arc<Mutex<()>>,
@@ -222,7 +211,7 @@ fn build_apps(
     let clock = &directory.clock;
     let apps = Arc::new(AppStore::open(
         store.clone(),
-        blobs,
+        objects,
         clock.clone(),
         writing,
     )?);

@@ -4,6 +4,7 @@ mod actor;
 mod boot;
 mod counts;
 mod files;
+mod homeless;
 mod memory;
 mod signals;
 mod starting;
@@ -24,6 +25,7 @@ pub use storage::examine;
 
 use crate::apps::Host;
 use crate::apps::store::AppStoreError;
+use crate::artifacts::store::ArtifactError;
 use crate::artifacts::{ArtifactStore, BlobError, Transfer};
 use crate::config::{Config, ConfigError};
 use crate::gateway::Gateway;
@@ -70,6 +72,8 @@ pub enum NodeError {
     Server(std::io::Error),
     #[error(transparent)]
     Apps(#[from] AppStoreError),
+    #[error(transparent)]
+    Artifacts(#[from] ArtifactError),
     #[error(transparent)]
     Blobs(#[from] BlobError),
     #[error("storage.s3 is on, and storage.{0} is not set")]

@@ -50,7 +50,8 @@ impl Doctor {
                     wrong.push(("missing-blob", one.subject, text));
                 }
                 Some(there) if there != size => {
-                    let text = format!("its content {blob} has {there} bytes and should have {size}");
+                    let text =
+                        format!("its content {blob} has {there} bytes and should have {size}");
                     wrong.push(("wrong-size", one.subject, text));
                 }
                 Some(_) => {
@@ -126,13 +127,17 @@ impl Doctor {
         sizes: &HashMap<BlobId, Option<u64>>,
     ) -> Result<(), DoctorError> {
         let all = self.blobs.ids().await?;
-        let unused: Vec<BlobId> = all.into_iter().filter(|id| !sizes.contains_key(id)).collect();
+        let unused: Vec<BlobId> = all
+            .into_iter()
+            .filter(|id| !sizes.contains_key(id))
+            .collect();
         for id in unused {
             let text = "nothing refers to this content; the server removes it after an hour";
             self.report.note("garbage", id.to_string(), text);
         }
         for name in self.blobs.unfinished().await? {
-            let text = "what is left of an upload that broke off; the next start of the server removes it";
+            let text =
+                "what is left of an upload that broke off; the next start of the server removes it";
             self.report.note("unfinished-upload", name, text);
         }
         Ok(())

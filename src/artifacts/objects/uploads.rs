@@ -123,8 +123,11 @@ impl Objects {
             parts: BTreeMap::new(),
         };
         let key = id.clone();
-        self.blocking(move |inner| Ok(inner.uploads.put(&key, &upload)?))
-            .await?;
+        self.blocking(move |inner| {
+            inner.store.check_room()?;
+            Ok(inner.uploads.put(&key, &upload)?)
+        })
+        .await?;
         self.durable().await?;
         Ok(id)
     }
@@ -170,6 +173,7 @@ impl Objects {
         };
         let id = id.to_owned();
         self.blocking(move |inner| {
+            inner.store.check_room()?;
             // Parts of one upload come at the same time.
             let changed = inner.uploads.update(&id, |upload: &mut Upload| {
                 upload.parts.insert(number, part.clone());

@@ -68,7 +68,9 @@ impl Journal {
             }
             let text = fs::read_to_string(&path)?;
             // One that is half written was of an upload that got no parts.
-            let whole = text.strip_suffix('\n').and_then(|text| text.split_once('\n'));
+            let whole = text
+                .strip_suffix('\n')
+                .and_then(|text| text.split_once('\n'));
             if let Some((key, id)) = whole {
                 abandoned.push(Begun {
                     key: key.to_owned(),

@@ -23,10 +23,10 @@ use tokio::sync::{OnceCell, RwLock, Semaphore};
 
 use super::folder::files_in;
 use super::spool::{Spool, blocking};
-use journal::Journal;
 use super::{
     BlobError, BlobId, BlobStat, BlobStore, Expect, Incoming, Outgoing, Presentation, Put,
 };
+use journal::Journal;
 
 /// Bytes that are asked for in one request.
 const SLICE: u64 = 4 * 1024 * 1024;
