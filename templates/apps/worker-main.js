@@ -1,10 +1,19 @@
-// Start of an app's worker; needs `rhizome` (api-shim.js) and `client`, the promised RPC client module.
+// Start of an app's worker; needs `rhizome` (api-shim.js), `rehearse` (rehearsal.js), `client`, the promised RPC client
+// module, and `waiting`, whether the app comes later.
 (() => {
   "use strict";
   // First line of this worker: by it the server knows which worker forwards its own console, and listens there only.
   console.debug("__rhizome_worker__");
 
-  self.addEventListener("message", ({ data, ports: [port] }) => {
+  // What a rehearsal is worth is time, so it does not matter when it fails.
+  const warm = async () => {
+    await rehearse(await client).catch((error) => console.debug("no rehearsal:", error));
+    self.postMessage({ type: "warm" });
+  };
+  if (waiting) warm().catch(() => {});
+
+  self.addEventListener("message", ({ data: { name, ...data }, ports: [port] }) => {
+    self.name = name;
     const levels = { log: "log", info: "info", debug: "debug", warn: "warning", error: "error", trace: "trace", dir: "dir", table: "table" };
     for (const [name, level] of Object.entries(levels)) {
       const original = console[name];
