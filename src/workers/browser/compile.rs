@@ -11,8 +11,9 @@ use super::error::CompileError;
 use super::templates::{PageParts, Templates};
 
 /// The app types that this worker runs.
-pub const SUPPORTED_TYPES: [&str; 6] = [
+pub const SUPPORTED_TYPES: [&str; 7] = [
     "web-worker",
+    "web-python",
     "window",
     "iframe",
     "hypha",
@@ -26,7 +27,7 @@ const PAGE: &str = "index.html";
 const SOURCE: &str = "source";
 
 /// The parts of the manifest that the page itself gets to see.
-const CONFIG_KEYS: [&str; 15] = [
+const CONFIG_KEYS: [&str; 16] = [
     "name",
     "description",
     "source_hash",
@@ -42,6 +43,7 @@ const CONFIG_KEYS: [&str; 15] = [
     "inputs",
     "outputs",
     "dependencies",
+    "required_artifact_files",
 ];
 
 /// Stands in every page that is made from a template, and in no other.
@@ -82,7 +84,7 @@ impl Compiler {
                 Err(CompileError::MissingEntryPoint)
             };
         }
-        if !SUPPORTED_TYPES.contains(&app_type.as_str()) && app_type != "web-python" {
+        if !SUPPORTED_TYPES.contains(&app_type.as_str()) {
             return Err(CompileError::UnsupportedType(app_type));
         }
         let entry_point = entry_point.unwrap_or(SOURCE).to_owned();
@@ -116,8 +118,9 @@ impl Compiler {
             return Ok(source.content.clone());
         }
         let (code, markup) = match (app_type, text.trim_start().starts_with('<')) {
-            ("web-python", _) => return Err(CompileError::WebPython),
-            ("web-worker", true) => return Err(CompileError::Markup(app_type.to_owned())),
+            ("web-worker" | "web-python", true) => {
+                return Err(CompileError::Markup(app_type.to_owned()));
+            }
             (_, true) => ("", text),
             (_, false) => (text, ""),
         };
@@ -330,8 +333,8 @@ mod tests {
     fn what_cannot_be_done_is_said() {
         let source = |text: &str| vec![file("source", text)];
         assert!(matches!(
-            compile("web-python", json!({}), source("x = 1")),
-            Err(CompileError::WebPython)
+            compile("web-python", json!({}), source("<p>x</p>")),
+            Err(CompileError::Markup(_))
         ));
         assert!(matches!(
             compile("web-cobol", json!({}), source("")),

@@ -18,6 +18,7 @@ mod evaluate;
 mod open;
 mod process;
 mod pump;
+mod python;
 mod render;
 mod script;
 mod state;
