@@ -446,6 +446,20 @@ pub static SETTINGS: &[Setting] = &[
         "Megabytes of free memory below which no page waits",
     ),
     setting(
+        "apps.browser_offline",
+        None,
+        &["RHIZOME_BROWSER_OFFLINE"],
+        Bool,
+        "Let pages reach this machine only",
+    ),
+    setting(
+        "apps.pyodide_url",
+        None,
+        &["HYPHA_PYODIDE_BASE_URL"],
+        Text,
+        "URL of a Pyodide to use instead of the one in assets_dir",
+    ),
+    setting(
         "apps.autoscaling_interval",
         None,
         &["RHIZOME_AUTOSCALING_INTERVAL"],

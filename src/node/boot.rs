@@ -324,6 +324,7 @@ fn add_browser(config: &Config, host: &Arc<Host>) -> Result<Browser, NodeError> 
         no_sandbox: config.apps.no_sandbox.then_some(true),
         profile_dir: config.server.data_dir.join("browser"),
         max_sessions: config.apps.max_browser_sessions,
+        offline: config.apps.browser_offline,
         ..BrowserSettings::default()
     };
     Ok(Browser {

@@ -12,8 +12,9 @@ use super::pool::{PageKind, PageStart};
 use super::templates::{PageParts, Templates};
 
 /// The app types that this worker runs.
-pub const SUPPORTED_TYPES: [&str; 6] = [
+pub const SUPPORTED_TYPES: [&str; 7] = [
     "web-worker",
+    "web-python",
     "window",
     "iframe",
     "hypha",
@@ -29,7 +30,7 @@ pub(super) const UNTITLED: &str = "Untitled App";
 const SOURCE: &str = "source";
 
 /// The parts of the manifest that the page itself gets to see.
-const CONFIG_KEYS: [&str; 15] = [
+const CONFIG_KEYS: [&str; 16] = [
     "name",
     "description",
     "source_hash",
@@ -45,6 +46,7 @@ const CONFIG_KEYS: [&str; 15] = [
     "inputs",
     "outputs",
     "dependencies",
+    "required_artifact_files",
 ];
 
 /// Stands in every page that is made from a template, and in no other.
@@ -104,7 +106,7 @@ impl Compiler {
                 Err(CompileError::MissingEntryPoint)
             };
         }
-        if !SUPPORTED_TYPES.contains(&app_type.as_str()) && app_type != "web-python" {
+        if !SUPPORTED_TYPES.contains(&app_type.as_str()) {
             return Err(CompileError::UnsupportedType(app_type));
         }
         let entry_point = entry_point.unwrap_or(SOURCE).to_owned();
@@ -138,8 +140,9 @@ impl Compiler {
             return Ok(source.content.clone());
         }
         let (code, markup) = match (app_type, text.trim_start().starts_with('<')) {
-            ("web-python", _) => return Err(CompileError::WebPython),
-            ("web-worker", true) => return Err(CompileError::Markup(app_type.to_owned())),
+            ("web-worker" | "web-python", true) => {
+                return Err(CompileError::Markup(app_type.to_owned()));
+            }
             (_, true) => ("", text),
             (_, false) => (text, ""),
         };
@@ -352,8 +355,8 @@ mod tests {
     fn what_cannot_be_done_is_said() {
         let source = |text: &str| vec![file("source", text)];
         assert!(matches!(
-            compile("web-python", json!({}), source("x = 1")),
-            Err(CompileError::WebPython)
+            compile("web-python", json!({}), source("<p>x</p>")),
+            Err(CompileError::Markup(_))
         ));
         assert!(matches!(
             compile("web-cobol", json!({}), source("")),

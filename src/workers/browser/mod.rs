@@ -19,6 +19,7 @@ mod evaluate;
 mod open;
 mod process;
 mod pump;
+mod python;
 mod render;
 mod script;
 mod state;

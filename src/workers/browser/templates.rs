@@ -9,8 +9,8 @@ use tera::{Context, Tera};
 use super::compile::{PAGE, TEMPLATE_MARK, UNTITLED};
 use super::error::CompileError;
 
-/// Every file of `templates/apps`, by name.
-const BUILT_IN: [(&str, &str); 6] = [
+/// Every file of `templates/apps`, and what those for Python share with other workers, by name.
+const BUILT_IN: [(&str, &str); 11] = [
     (
         "api-shim.js",
         include_str!("../../../templates/apps/api-shim.js"),
@@ -34,6 +34,26 @@ const BUILT_IN: [(&str, &str); 6] = [
     (
         "window.index.html",
         include_str!("../../../templates/apps/window.index.html"),
+    ),
+    (
+        "web-python.index.html",
+        include_str!("../../../templates/apps/web-python.index.html"),
+    ),
+    (
+        "python-main.js",
+        include_str!("../../../templates/apps/python-main.js"),
+    ),
+    (
+        "python-web.py",
+        include_str!("../../../templates/apps/python-web.py"),
+    ),
+    (
+        "python-app.py",
+        include_str!("../../../templates/apps/python-app.py"),
+    ),
+    (
+        "showing.py",
+        include_str!("../../../templates/python/showing.py"),
     ),
 ];
 
@@ -79,9 +99,8 @@ impl Templates {
                 )));
             } else {
                 // `api-shim.js` is `api_shim` in the templates.
-                templates
-                    .scripts
-                    .insert(name.trim_end_matches(".js").replace('-', "_"), text);
+                let stem = name.split('.').next().unwrap_or(&name);
+                templates.scripts.insert(stem.replace('-', "_"), text);
             }
         }
         Ok(templates)
@@ -164,7 +183,10 @@ fn read(directory: &Path) -> Result<Vec<(String, String)>, CompileError> {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        if name.ends_with(".html") || name.ends_with(".js") {
+        if [".html", ".js", ".py"]
+            .iter()
+            .any(|end| name.ends_with(end))
+        {
             files.push((name, std::fs::read_to_string(&path).map_err(failed)?));
         }
     }

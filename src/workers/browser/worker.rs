@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,6 +11,7 @@ use parking_lot::Mutex;
 use serde_json::{Map as JsonMap, Value as Json, json};
 
 use super::actor::{BrowserActor, OpenPage};
+use super::python;
 use super::{Compiler, LogRing, Page, PageRequest, Pool, SUPPORTED_TYPES};
 use crate::apps::files::AppFile;
 use crate::identity::UserInfo;
@@ -30,6 +32,8 @@ const BROWSER_BACK: Duration = Duration::from_secs(5);
 const SCRIPT_S: f64 = 30.0;
 
 struct BrowserSession {
+    /// Whether its page runs Python, in which its scripts are then.
+    python: AtomicBool,
     page: Mutex<Option<Page>>,
     logs: Arc<Mutex<LogRing>>,
 }
@@ -109,6 +113,7 @@ impl BrowserWorker {
             .entry(id.to_owned())
             .or_insert_with(|| {
                 Arc::new(BrowserSession {
+                    python: AtomicBool::new(false),
                     page: Mutex::new(None),
                     logs: Arc::new(Mutex::new(LogRing::new())),
                 })
@@ -216,6 +221,8 @@ impl Worker for BrowserWorker {
 
     async fn start(&self, order: StartOrder, notices: Notices) -> Result<Started, ServiceError> {
         let session = self.enter(&order.session);
+        let python = order.app_type == "web-python" && !order.plain_page;
+        session.python.store(python, Ordering::Relaxed);
         let config = json!({
             "server_url": order.server_url,
             "workspace": order.workspace,
@@ -305,7 +312,7 @@ impl Worker for BrowserWorker {
         session: &str,
         script: &str,
         config: Value,
-        _progress: Option<Callback>,
+        progress: Option<Callback>,
     ) -> Result<Value, ServiceError> {
         let page = self.page(session)?;
         let seconds = config
@@ -314,6 +321,9 @@ impl Worker for BrowserWorker {
             .filter(|seconds| *seconds > 0.0)
             .unwrap_or(SCRIPT_S);
         let limit = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(3600));
+        if self.session(session)?.python.load(Ordering::Relaxed) && !python::is_for_page(&config) {
+            return python::execute(&page, script, limit, progress).await;
+        }
         match page.evaluate_within(script, limit).await {
             Ok(result) => Ok(Value::from_json(result)),
             Err(error) => Err(ServiceError::new(
