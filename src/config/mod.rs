@@ -339,6 +339,7 @@ impl Apps {
 pub struct Browser {
     pub warm_blank: usize,
     pub warm_web_worker: usize,
+    pub warm_web_python: usize,
     pub warm_max_age: f64,
     pub warm_idle: f64,
     pub warm_min_memory_mb: u64,
@@ -349,6 +350,7 @@ impl Default for Browser {
         Browser {
             warm_blank: 1,
             warm_web_worker: 1,
+            warm_web_python: 0,
             warm_max_age: 600.0,
             warm_idle: 300.0,
             warm_min_memory_mb: 512,
@@ -362,6 +364,7 @@ impl Browser {
         PoolSettings {
             blank: self.warm_blank,
             web_worker: self.warm_web_worker,
+            web_python: self.warm_web_python,
             max_age: seconds(self.warm_max_age),
             idle: seconds(self.warm_idle),
             min_memory: self.warm_min_memory_mb.saturating_mul(1 << 20),

@@ -425,6 +425,13 @@ pub static SETTINGS: &[Setting] = &[
         "Pages for apps of type web-worker made in advance",
     ),
     setting(
+        "browser.warm_web_python",
+        None,
+        &["RHIZOME_WARM_WEB_PYTHON"],
+        Int,
+        "Pages for apps of type web-python made in advance",
+    ),
+    setting(
         "browser.warm_max_age",
         None,
         &["RHIZOME_WARM_MAX_AGE"],

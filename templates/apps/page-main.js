@@ -60,8 +60,11 @@ const page = (() => {
   return {
     ready, failed, send, run,
     waiting: !compiled,
-    // Says that a page made in advance waits for nothing but its app.
-    warm: () => send({ type: "warm" }),
+    // What the worker of a page made in advance says: that it waits for nothing but its app, or that it cannot.
+    warmed: ({ data }) => {
+      if (data?.type === "warm") send(data);
+      else if (data?.type === "failed") failed(data.message);
+    },
     client: `${server}/assets/hypha-rpc-websocket.min.mjs`,
   };
 })();

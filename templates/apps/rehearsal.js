@@ -1,7 +1,14 @@
 // A first run of the RPC client in a page that waits for its app: against a server that is made of the client as well,
 // so that the browser has compiled by then what the real connection needs. Nothing leaves the page.
-const rehearse = async (client) => {
+// Needs `rhizome` (api-shim.js).
+rhizome.warm = async (loading) => {
   "use strict";
+  const client = await loading;
+  // What a rehearsal is worth is time, so it does not matter when it fails.
+  await rehearse(client).catch((error) => console.debug("no rehearsal:", error));
+};
+
+const rehearse = async (client) => {
   const quiet = { debug() {}, info() {}, log() {}, warn() {}, error() {} };
   let socket, receive;
   class Socket {

@@ -169,7 +169,7 @@ async def test_no_page_waits_when_memory_is_short(pool):
     server, api, controller = await pool(RHIZOME_WARM_MIN_MEMORY_MB="100000000")
     await controller.start("quick")
     assert await (await api.get_service("default@quick")).add(1, 1) == 2
-    assert [held["ready"] for held in waiting(server).values()] == [0, 0]
+    assert [held["ready"] for held in waiting(server).values()] == [0, 0, 0]
     assert waiting(server)["web-worker"]["made"] == 0
 
 
@@ -186,7 +186,7 @@ async def test_none_by_configuration_and_what_is_told(pool):
     health = await worker.get_health()
     assert await worker.get_load() == health["load"] == 1 / 20
     assert health["status"] == "healthy" and health["sessions"] == 1
-    assert {page["kind"] for page in health["waiting_pages"]} == {"blank", "web-worker"}
+    assert {page["kind"] for page in health["waiting_pages"]} == {"blank", "web-worker", "web-python"}
     mode = "select:min:get_load"
     await install(controller, "chosen")
     assert (await controller.start("chosen", worker_selection_mode=mode))["worker_id"] == session["worker_id"]

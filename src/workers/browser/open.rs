@@ -26,7 +26,7 @@ use super::state::{PageEvents, PageState};
 /// How often a page is opened anew because its process died at once.
 const BLANKS: u32 = 3;
 /// How long a page that has loaded may take to wait for its app.
-const WARM_UP: Duration = Duration::from_secs(10);
+const WARM_UP: Duration = Duration::from_secs(60);
 /// How long the status of a document that has loaded may lag behind.
 const STATUS_LAG: Duration = Duration::from_secs(1);
 /// Finds the element that all templates have.

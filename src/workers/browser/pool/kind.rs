@@ -9,17 +9,20 @@ pub enum PageKind {
     Blank,
     /// A page of type web-worker whose worker runs, with the client imported, and waits for its app.
     WebWorker,
+    /// A page of type web-python whose worker has booted Python, with the client imported, and waits for its app.
+    WebPython,
 }
 
 impl PageKind {
-    /// Every kind; what saves most is made first.
-    pub const ALL: [Self; 2] = [Self::WebWorker, Self::Blank];
+    /// Every kind, in the order in which they are made.
+    pub const ALL: [Self; 3] = [Self::WebWorker, Self::Blank, Self::WebPython];
 
     /// The name of the kind, which for all but blank ones is the app type that it serves.
     pub fn name(self) -> &'static str {
         match self {
             Self::Blank => "blank",
             Self::WebWorker => "web-worker",
+            Self::WebPython => "web-python",
         }
     }
 
@@ -37,6 +40,8 @@ pub struct PoolSettings {
     pub blank: usize,
     /// Pages that wait for an app of type web-worker.
     pub web_worker: usize,
+    /// Pages that wait for an app of type web-python.
+    pub web_python: usize,
     /// A page that waited for longer is replaced.
     pub max_age: Duration,
     /// When pages of a kind were not asked for in this time, those that wait are closed.
@@ -50,6 +55,7 @@ impl Default for PoolSettings {
         Self {
             blank: 1,
             web_worker: 1,
+            web_python: 0,
             max_age: Duration::from_secs(600),
             idle: Duration::from_secs(300),
             min_memory: 512 << 20,
@@ -63,6 +69,7 @@ impl PoolSettings {
         match kind {
             PageKind::Blank => self.blank,
             PageKind::WebWorker => self.web_worker,
+            PageKind::WebPython => self.web_python,
         }
     }
 }

@@ -31,6 +31,8 @@ use stock::{Fit, Stock, Task};
 /// Pages are made while no app starts, which would be slowed down by it; an app counts as starting for at most this
 /// long.
 const STARTING: Duration = Duration::from_secs(2);
+/// After it has started an app has this long for itself.
+const BREATHER: Duration = Duration::from_millis(200);
 /// How often memory is looked at while pages wait, and apps that start are waited for.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -172,10 +174,11 @@ impl Pool {
                 page.launch(request, slot)
             }
         };
-        let state = page.state().clone();
+        let (state, clock) = (page.state().clone(), self.clock.clone());
         spawn_detached("start of a page", async move {
             // How the start turns out is for the page's session.
             let _ = tokio::time::timeout(STARTING, state.outcome()).await;
+            clock.sleep(BREATHER).await;
             drop(starting);
         });
         Ok(page)

@@ -26,6 +26,7 @@ fn stock() -> Stock<Sheet> {
     Stock::new(PoolSettings {
         blank: 1,
         web_worker: 2,
+        web_python: 0,
         max_age: at(100),
         idle: at(300),
         min_memory: 0,
