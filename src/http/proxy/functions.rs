@@ -204,15 +204,22 @@ async fn call_remote(function: &str, event: Map, visit: &Visit) -> Result<Value,
         .map_err(failed)
 }
 
-/// The answer that a function's result describes. What is no object with `status`, `headers` or
-/// `body` is the body itself.
+/// Whether an object describes an answer. One with a `status` of its own meaning, as in
+/// `{status: "ok"}`, is the answer itself.
+fn describes(map: &Map) -> bool {
+    let status = map.get("status").and_then(status_code);
+    map.contains_key("headers") || map.contains_key("body") || status.is_some()
+}
+
+fn status_code(status: &Value) -> Option<StatusCode> {
+    StatusCode::from_u16(u16::try_from(status.as_i64()?).ok()?).ok()
+}
+
+/// The answer that a function's result describes. What is no object with an HTTP `status`, `headers`
+/// or `body` is the body itself.
 fn answer(request: &HttpRequest, result: Value, streams: &Streams) -> Result<HttpResponse, String> {
-    let described = |map: &Map| {
-        let parts = ["status", "headers", "body"];
-        parts.iter().any(|part| map.contains_key(part))
-    };
     let mut result = match result {
-        Value::Map(map) if described(&map) => map,
+        Value::Map(map) if describes(&map) => map,
         bare => {
             let kind = kind_of(&bare);
             let (content, other) = content(bare, streams);
@@ -225,10 +232,9 @@ fn answer(request: &HttpRequest, result: Value, streams: &Streams) -> Result<Htt
     };
     let status = match result.get("status") {
         None | Some(Value::Nil) => StatusCode::OK,
-        Some(status) => status
-            .as_i64()
-            .and_then(|status| StatusCode::from_u16(u16::try_from(status).ok()?).ok())
-            .ok_or("AssertionError: status must be an HTTP status code")?,
+        Some(status) => {
+            status_code(status).ok_or("AssertionError: status must be an HTTP status code")?
+        }
     };
     let mut response = HttpResponse::build(status);
     for (name, value) in headers(result.get("headers"))? {
