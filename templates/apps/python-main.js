@@ -48,7 +48,7 @@ rhizome.launch = (() => {
     cells.onmessage = async ({ data: { id, script } }) => cells.postMessage({ id, outcome: await app.execute(script) });
   }
 
-  return async ({ client: { assets, driver }, config, code, cells }) => {
+  return async ({ client: { assets, driver, files }, config, code, cells }) => {
     const { runtimes, url } = await catalogue(assets);
     const requirements = (config.requirements ??= []);
     const modules = imported(code);
@@ -62,7 +62,8 @@ rhizome.launch = (() => {
     python.runPython(driver, { globals: scope, filename: "<rhizome>" });
     const known = Object.keys(python._api.lockfile_packages ?? python._api.repodata_packages);
     const run = scope.get("run");
-    const app = await run(python.toPy(config), code, python.toPy(known), `${assets}/pypi/simple`, `Pyodide ${python.version}`);
+    const packages = [python.toPy(known), `${assets}/pypi/simple`, `Pyodide ${python.version}`];
+    const app = await run(python.toPy(config), code, files, ...packages);
     if (typeof app === "string") throw app;
     serve(cells, app);
   };
