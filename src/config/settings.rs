@@ -474,6 +474,20 @@ pub static SETTINGS: &[Setting] = &[
         "URL of a Pyodide to use instead of the one in assets_dir",
     ),
     setting(
+        "apps.wheel_index",
+        None,
+        &["RHIZOME_WHEEL_INDEX", "PIP_INDEX_URL"],
+        Text,
+        "Package index for web-python apps",
+    ),
+    setting(
+        "apps.wheel_cache_mb",
+        None,
+        &["RHIZOME_WHEEL_CACHE_MB"],
+        Int,
+        "Megabytes of packages for web-python apps that are kept",
+    ),
+    setting(
         "apps.autoscaling_interval",
         None,
         &["RHIZOME_AUTOSCALING_INTERVAL"],

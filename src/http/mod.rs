@@ -23,6 +23,7 @@ mod rpc;
 mod services;
 mod skills;
 mod transfer;
+mod wheels;
 
 use std::sync::Arc;
 

@@ -35,6 +35,7 @@ use crate::supervision::{
     AddrSlot, ChildSpec, ExitSlot, ExitWatch, KillHandle, OnExhausted, SharedClock, SystemClock,
     start_here,
 };
+use crate::wheels::{WheelIndex, WheelSettings};
 use crate::workers::browser::{
     BrowserActor, BrowserService, BrowserSettings, BrowserWorker, Compiler, Pool,
 };
@@ -123,6 +124,11 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
         startup,
         transfer,
         artifacts,
+        wheels: WheelIndex::new(WheelSettings {
+            upstream: config.apps.wheel_index.clone(),
+            folder: config.server.data_dir.join("wheels"),
+            max_bytes: config.apps.wheel_cache_mb.saturating_mul(1 << 20),
+        }),
         config,
         clock,
         directory,

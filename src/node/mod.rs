@@ -36,6 +36,7 @@ use crate::peer::ServiceError;
 use crate::startup::{self, EntryError, StartupActor, StartupEntry};
 use crate::store::StoreError;
 use crate::supervision::{AddrSlot, SharedClock, Stop};
+use crate::wheels::WheelIndex;
 use crate::workers::browser::{BrowserActor, BrowserSettings, CompileError, Pool};
 use crate::workers::process::ProcessesActor;
 use crate::workspace::Directory;
@@ -117,6 +118,8 @@ pub struct Node {
     /// Files, and the addresses under which they are put and fetched.
     pub transfer: Arc<Transfer>,
     pub artifacts: ArtifactStore,
+    /// Packages for Python apps in pages.
+    pub wheels: WheelIndex,
     pub apps: Option<Arc<Host>>,
     browser: Option<Browser>,
     processes: Option<AddrSlot<ProcessesActor>>,

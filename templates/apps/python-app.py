@@ -147,18 +147,43 @@ class Packages:
         micropip.set_index_urls([self.index])
 
 
-async def mount(paths, config):
-    """Files of the app's artifact, put where Python finds modules (server-apps.md 5.2)."""
-    from hypha_artifact import AsyncHyphaArtifact
-
-    artifact = AsyncHyphaArtifact(config["app_id"], config["workspace"], config["token"], config["server_url"])
+async def mount(paths, files, config):
+    """Files of the app, put where Python finds modules (server-apps.md 5.2)."""
     for path in paths:
         target = f"/tmp/custom_modules_{path.replace('/', '_')}"
         try:
-            await artifact.get(path, target, recursive=True)
+            await (fetch_folder(path, target, files) if files else fetch_artifact(path, target, config))
         except Exception as error:
             raise RuntimeError(f"Failed to download required artifact files: {path}: {error}") from error
         sys.path.insert(0, target)
+
+
+async def fetch_folder(path, target, files):
+    """From beside the page, where the files are of the very version that runs."""
+    from pyodide.http import pyfetch
+
+    async def fetched(name):
+        response = await pyfetch(files + js.encodeURI(name))
+        if not response.ok:
+            raise FileNotFoundError(f"{name} ({response.status})")
+        return response
+
+    folder = path.strip("/.")
+    listed = await (await fetched(f"{folder}/" if folder else "")).json()
+    for name in listed or [path]:
+        place = os.path.join(target, os.path.relpath(name, folder) if listed else os.path.basename(name))
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        content = await (await fetched(name)).bytes()
+        with open(place, "wb") as file:
+            file.write(content)
+
+
+async def fetch_artifact(path, target, config):
+    """From the artifact of the app: for somebody who opened its page."""
+    from hypha_artifact import AsyncHyphaArtifact
+
+    artifact = AsyncHyphaArtifact(config["app_id"], config["workspace"], config["token"], config["server_url"])
+    await artifact.get(path, target, recursive=True)
 
 
 # --- the app -------------------------------------------------------------------------------
@@ -226,8 +251,8 @@ class Cell:
 
 
 class App:
-    def __init__(self, config, source, packages):
-        self.config, self.source = config, source
+    def __init__(self, config, source, files, packages):
+        self.config, self.source, self.files = config, source, files
         self.packages, self.api, self.cells = packages, Api(config), 0
         main = types.ModuleType("__main__")
         main.__file__ = "main.py"
@@ -252,9 +277,8 @@ class App:
         await self.packages.of(self.source)
         paths = self.config.get("required_artifact_files") or []
         requirements = list(self.config.get("requirements") or [])
-        await self.packages.install(requirements + (["hypha-artifact"] if paths else []))
-        if paths:
-            await mount(paths, self.config)
+        await self.packages.install(requirements + (["hypha-artifact"] if paths and not self.files else []))
+        await mount(paths, self.files, self.config)
         source = dedented(self.source)
         linecache.cache["main.py"] = (len(source), None, source.splitlines(True), "main.py")
         await awaited(compile(source, "main.py", "exec", AWAIT), self.namespace)
@@ -276,9 +300,9 @@ async def warm():
         pass  # a runtime from elsewhere gets it together with what the app requires
 
 
-async def run(config, source, known, index, runtime):
+async def run(config, source, files, known, index, runtime):
     """Starts an app: it, or the text of why it does not start."""
-    app = App(config, source, Packages(known, index, runtime))
+    app = App(config, source, files, Packages(known, index, runtime))
     try:
         await app.start()
     except BaseException as error:

@@ -67,7 +67,7 @@ rhizome.launch = (() => {
     cells.onmessage = async ({ data: { id, script } }) => cells.postMessage({ id, outcome: await app.execute(script) });
   }
 
-  return async ({ client, config, code, cells, unfit }) => {
+  return async ({ client, config, code, files, cells, unfit }) => {
     const { assets } = client;
     const { runtimes, url } = ahead ?? await catalogue(assets);
     const requirements = (config.requirements ??= []);
@@ -79,7 +79,8 @@ rhizome.launch = (() => {
     const { python, run } = ahead ?? await driven(client, own, url);
     if (!own) config.requirements = ["hypha-rpc", ...requirements];
     const known = Object.keys(python._api.lockfile_packages ?? python._api.repodata_packages);
-    const app = await run(python.toPy(config), code, python.toPy(known), `${assets}/pypi/simple`, `Pyodide ${python.version}`);
+    const packages = [python.toPy(known), `${assets}/pypi/simple`, `Pyodide ${python.version}`];
+    const app = await run(python.toPy(config), code, files, ...packages);
     if (typeof app === "string") throw app;
     serve(cells, app);
   };
