@@ -1,4 +1,5 @@
 mod app_records;
+mod staged_files;
 
 use std::path::Path;
 
@@ -30,6 +31,10 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration {
         name: "apps belong to a collection and point to their current version",
         run: app_records::migrate,
+    },
+    Migration {
+        name: "files that a stage changes are entries of their own",
+        run: staged_files::migrate,
     },
 ];
 

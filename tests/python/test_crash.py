@@ -71,7 +71,7 @@ async def test_acknowledged_writes_of_artifacts_survive_kill_9(crashable, storag
         await api.disconnect()
         verdict = await asyncio.to_thread(doctor, server)
         assert verdict["errors"] == 0, verdict["findings"]
-        notes.update(finding["kind"] for finding in verdict["findings"])
+        notes = Counter(finding["kind"] for finding in verdict["findings"])
         ready.append(await asyncio.to_thread(server.start))
         api, manager = await session(server, user)
         async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
@@ -84,10 +84,12 @@ async def test_acknowledged_writes_of_artifacts_survive_kill_9(crashable, storag
     assert server.stop() == 0
     verdict = doctor(server, "--deep")
     assert verdict["errors"] == 0, verdict["findings"]
-    assert {finding["kind"] for finding in verdict["findings"]} <= {"garbage"}, verdict["findings"]
+    # Of what the kills left, the rest waits for its hour.
+    waiting = {"garbage", "upload-without-artifact"}
+    assert {finding["kind"] for finding in verdict["findings"]} <= waiting, verdict["findings"]
     done = sum((one.done for one in writers), Counter())
     with capsys.disabled():
         print(f"\n{CRASHES} kills ({'s3' if storage else 'folder'}): {sum(done.values())} acknowledged writes "
               f"({', '.join(f'{kind} {count}' for kind, count in done.most_common())}), {unanswered} not answered, "
-              f"of which {landed} were done; left by the kills: {dict(notes) or 'nothing'}; start-up median "
+              f"of which {landed} were done; to be cleared after the last kill: {dict(notes)}; start-up median "
               f"{sorted(ready)[len(ready) // 2] * 1000:.0f} ms, slowest {max(ready) * 1000:.0f} ms")

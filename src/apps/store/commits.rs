@@ -19,6 +19,8 @@ impl Inner {
         let mut artifact = self.artifacts.get(at)?.ok_or(AppStoreError::NotStaged)?;
         let draft = artifact.slot(slot).take().ok_or(AppStoreError::NotStaged)?;
         let mut batch = Batch::new();
+        let (id, dir) = (&artifact.id, draft.dir);
+        self.objects.add_unstage_all(&mut batch, id, dir)?;
         let label = match label {
             Some(label) => checked_label(label)?,
             None => next_label(&artifact.versions, artifact.commits),

@@ -24,10 +24,7 @@ impl Inner {
         id: &str,
         dir: u32,
     ) -> Result<(), AppStoreError> {
-        let prefix = file_key(id, dir, "");
-        for key in self.files.keys(&prefix)? {
-            batch.remove(&self.files, &key);
-        }
+        self.objects.add_remove_dir(batch, id, dir)?;
         batch.remove(&self.manifests, &dir_key(id, dir));
         batch.remove(&self.manifests, &config_key(id, dir));
         Ok(())
@@ -197,6 +194,8 @@ impl Inner {
                 batch.remove(&self.files, &file_key(&artifact.id, dir, &path));
             }
         }
+        self.objects
+            .add_unstage_all(&mut batch, &artifact.id, dir)?;
         artifact.staging = Some(Draft::of(manifest, dir));
         batch.put(&self.artifacts, at, &artifact)?;
         Ok(self.store.apply(batch)?)

@@ -108,6 +108,21 @@ impl Doctor {
         Ok(())
     }
 
+    /// What stages change: there is such a stage.
+    pub(super) fn look_at_staged_files(&mut self, records: &Records) -> Result<(), StoreError> {
+        Self::readable(&mut self.report, &self.staged, |report, key, _| {
+            let staged = parts(&key).is_some_and(|(id, dir, _)| {
+                let draft = records.get(id).and_then(|found| found.staging.as_ref());
+                draft.is_some_and(|draft| draft.dir == dir)
+            });
+            if !staged {
+                let text = "a change of a stage that no record has";
+                report.error("unknown-stage", shown(&key), text);
+            }
+            Ok(())
+        })
+    }
+
     /// The files of workspaces, and those of them that go by themselves.
     pub(super) fn look_at_workspace_files(&mut self) -> Result<(), StoreError> {
         let mut total = 0;

@@ -15,8 +15,8 @@ use std::sync::Arc;
 pub use report::{Counts, Finding, Report};
 
 use super::blobs::{BlobError, BlobStore};
-use super::objects::Object;
 use super::objects::uploads::Upload;
+use super::objects::{Object, StagedFile};
 use super::store::{Artifact, Fields};
 use crate::store::{Store, StoreError, Tree};
 
@@ -39,6 +39,7 @@ struct Doctor {
     ids: Tree<String>,
     children: Tree<String>,
     files: Tree<Object>,
+    staged: Tree<StagedFile>,
     workspace_files: Tree<Object>,
     expiries: Tree<f64>,
     leftovers: Tree<f64>,
@@ -70,6 +71,7 @@ pub async fn examine(
         ids: store.tree("artifact_ids")?,
         children: store.tree("artifact_children")?,
         files: store.tree("files")?,
+        staged: store.tree("staged_files")?,
         workspace_files: store.tree("objects")?,
         expiries: store.tree("object_expiries")?,
         leftovers: store.tree("file_leftovers")?,
@@ -86,6 +88,7 @@ pub async fn examine(
     doctor.look_at_manifests()?;
     doctor.look_at_leftovers()?;
     doctor.look_at_files(&records)?;
+    doctor.look_at_staged_files(&records)?;
     doctor.look_at_workspace_files()?;
     doctor.look_at_uploads()?;
     doctor.look_at_contents(deep).await?;

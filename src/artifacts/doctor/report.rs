@@ -7,7 +7,7 @@ use serde::Serialize;
 pub struct Finding {
     /// `error` or `note`.
     pub severity: &'static str,
-    /// What kind of thing it is; the list is in docs/operations.md.
+    /// What kind of thing it is; the list is in docs/doctor.md.
     pub kind: &'static str,
     /// What it is about.
     pub subject: String,

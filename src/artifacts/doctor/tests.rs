@@ -288,6 +288,7 @@ async fn a_damaged_index_is_found() {
             ("error", "index-collection"),
             ("error", "index-uuid"),
             ("error", "no-parent"),
+            ("error", "unknown-version"),
         ],
         false,
         async |it| {
@@ -304,6 +305,17 @@ async fn entries_that_no_record_knows_are_found() {
         let files = it.store.tree::<Object>("files").unwrap();
         let at = file_key(&it.one().id, 99, "a.txt");
         files.put(&at, &object(it).await).unwrap();
+    })
+    .await;
+    finds(&[("error", "unknown-stage")], false, async |it| {
+        let staged = it.store.tree::<StagedFile>("staged_files").unwrap();
+        let at = file_key(&it.one().id, it.one().versions[0].dir, "a.txt");
+        let file = StagedFile {
+            path: "a.txt".into(),
+            weight: None,
+            remove: false,
+        };
+        staged.put(&at, &file).unwrap();
     })
     .await;
     finds(&[("error", "unknown-version")], false, async |it| {

@@ -8,6 +8,7 @@ mod garbage;
 mod listing;
 mod object;
 mod path;
+mod staged;
 pub(super) mod uploads;
 
 use std::ops::Range;
@@ -20,6 +21,7 @@ pub use error::ObjectError;
 pub use listing::{Entry, Page};
 pub use object::{Object, config_key, dir_key, file_key, workspace_key};
 pub use path::{clean, clean_dir};
+pub use staged::StagedFile;
 pub use uploads::{Part, Session, Target};
 
 use super::blobs::{BlobStore, Expect, Incoming, Outgoing};
@@ -40,6 +42,8 @@ struct Inner {
     clock: SharedClock,
     /// Files of artifacts, by [`file_key`].
     files: Tree<Object>,
+    /// What stages change, by [`file_key`].
+    staged: Tree<StagedFile>,
     /// Files of workspaces, by [`workspace_key`].
     workspace_files: Tree<Object>,
     /// Uploads in parts that are under way, by their id.
@@ -71,6 +75,7 @@ impl Objects {
         Ok(Objects {
             inner: Arc::new(Inner {
                 files: store.tree("files")?,
+                staged: store.tree("staged_files")?,
                 workspace_files: store.tree("objects")?,
                 uploads: store.tree("uploads")?,
                 expiries: store.tree("object_expiries")?,
@@ -300,7 +305,8 @@ impl Objects {
         batch.remove(&self.inner.files, &file_key(artifact, dir, path));
     }
 
-    /// Adds removing all files of a directory to a batch; how many there are.
+    /// Adds removing all files of a directory to a batch, and what is noted of it as a stage; how
+    /// many files there are.
     ///
     /// # Errors
     /// The store failed.
@@ -314,6 +320,7 @@ impl Objects {
         for key in &keys {
             batch.remove(&self.inner.files, key);
         }
+        self.add_unstage_all(batch, artifact, dir)?;
         Ok(keys.len())
     }
 
@@ -328,6 +335,7 @@ impl Objects {
         artifact: &str,
         dir: u32,
     ) -> Result<(), StoreError> {
+        self.add_unstage_all(batch, artifact, dir)?;
         let until = self.now() + MAX_EXPIRY_S;
         batch.put(&self.inner.leftovers, &file_key(artifact, dir, ""), &until)?;
         Ok(())

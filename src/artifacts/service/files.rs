@@ -1,6 +1,6 @@
 //! Calls about files.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -38,21 +38,29 @@ impl ArtifactService {
         let found = self.store.read(move |inner| {
             let found = inner.allowed(&place.workspace, &place.id, &place.user, "list_files")?;
             let sight = found.sight(version.as_deref())?;
-            Ok((found, sight))
+            let draft = found.staging.as_ref().filter(|_| sight == Sight::Stage);
+            let staged = match draft {
+                Some(draft) => inner.objects.staged_files(&found.id, draft.dir)?,
+                None => Vec::new(),
+            };
+            Ok((found, sight, staged))
         });
-        let (mut artifact, sight) = found.await?;
+        let (artifact, sight, staged) = found.await?;
         let Some(dir) = artifact.dir_of(sight) else {
             return Ok(Value::Array(Vec::new()));
         };
-        let staged = artifact.staging.take().filter(|_| sight == Sight::Stage);
         let page = Page {
             offset: 0,
             limit: usize::MAX,
         };
         let objects = self.store.objects();
         let entries = objects.list_dir(&artifact.id, dir, &folder, page).await?;
-        let weight = |path: &str| match &staged {
-            Some(draft) => draft.weight(path).unwrap_or_else(|| artifact.weight(path)),
+        let weights: HashMap<&str, f64> = staged
+            .iter()
+            .filter_map(|file| Some((file.path.as_str(), file.weight?)))
+            .collect();
+        let weight = |path: &str| match weights.get(path) {
+            Some(weight) => *weight,
             None => artifact.weight(path),
         };
         let inside = match folder.is_empty() {
@@ -73,11 +81,11 @@ impl ArtifactService {
         }
         let mut all = files;
         all.append(&mut folders);
-        if let Some(draft) = staged.as_ref().filter(|_| pending) {
+        if pending && sight == Sight::Stage {
             // Announced, and not put yet.
             let names = all.iter().filter_map(|one| one.get_str("name"));
             let there: HashSet<String> = names.map(str::to_owned).collect();
-            for file in draft.files.iter().filter(|file| !file.remove) {
+            for file in staged.iter().filter(|file| !file.remove) {
                 let Some(name) = file.path.strip_prefix(&inside) else {
                     continue;
                 };

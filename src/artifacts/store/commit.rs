@@ -21,7 +21,8 @@ impl Inner {
         comment: Option<String>,
     ) -> Result<(), ArtifactError> {
         let prefix = file_key(&artifact.id, draft.dir, "");
-        for file in draft.files.iter().filter(|file| !file.remove) {
+        let staged = self.objects.staged_files(&artifact.id, draft.dir)?;
+        for file in staged.iter().filter(|file| !file.remove) {
             if !self
                 .objects
                 .files()
@@ -40,7 +41,7 @@ impl Inner {
         artifact.kind = draft
             .kind
             .unwrap_or_else(|| std::mem::take(&mut artifact.kind));
-        for file in &draft.files {
+        for file in &staged {
             match file.weight {
                 Some(weight) => artifact.set_weight(&file.path, weight),
                 None if file.remove && artifact.weight(&file.path) > 0.0 => {
@@ -77,6 +78,8 @@ impl Inner {
                     proven: false,
                 });
                 artifact.current = Some(draft.dir);
+                self.objects
+                    .add_unstage_all(batch, &artifact.id, draft.dir)?;
             }
         }
         artifact.file_count = self.objects.files().keys(&prefix)?.len() as u64;

@@ -157,6 +157,9 @@ impl Inner {
             let staged = old.staging.iter().map(|draft| draft.dir);
             let mut dirs = old.versions.iter().map(|v| v.dir).chain(staged);
             let kept = dirs.next();
+            if let Some(kept) = kept {
+                self.objects.add_unstage_all(batch, &old.id, kept)?;
+            }
             for other in dirs.filter(|other| Some(*other) != kept) {
                 self.drop_dir(batch, &old.id, other)?;
             }

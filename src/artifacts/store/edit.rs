@@ -1,5 +1,7 @@
 //! Changing artifacts, and what waits to be committed.
 
+use std::collections::HashSet;
+
 use serde_json::Value as Json;
 
 use super::access::check_permissions;
@@ -93,14 +95,16 @@ impl Inner {
         };
         if fresh && !draft.new_version {
             draft.new_version = true;
-            draft.files.retain(|file| !file.remove);
+            let staged = self.objects.staged_files(&artifact.id, draft.dir)?;
+            let (gone, kept): (Vec<_>, Vec<_>) = staged.into_iter().partition(|file| file.remove);
+            for file in gone {
+                let (id, dir) = (&artifact.id, draft.dir);
+                self.objects.add_unstage(&mut batch, id, dir, &file.path);
+            }
+            let kept: HashSet<String> = kept.into_iter().map(|file| file.path).collect();
             let prefix = file_key(&artifact.id, draft.dir, "");
             for at in self.objects.files().keys(&prefix)? {
-                if draft
-                    .files
-                    .iter()
-                    .all(|file| file.path != at[prefix.len()..])
-                {
+                if !kept.contains(&at[prefix.len()..]) {
                     batch.remove(self.objects.files(), &at);
                 }
             }

@@ -2,8 +2,8 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{Artifact, ArtifactError, Fields, Inner, StagedFile, key};
-use crate::artifacts::objects::{Object, Target, file_key};
+use super::{Artifact, ArtifactError, Fields, Inner, key};
+use crate::artifacts::objects::{Object, StagedFile, Target, file_key};
 use crate::identity::UserInfo;
 use crate::store::Batch;
 
@@ -42,18 +42,17 @@ impl Inner {
         place: &Place,
         wishes: &[Wish],
     ) -> Result<Vec<Target>, ArtifactError> {
-        let mut artifact = self.allowed(&place.workspace, &place.id, &place.user, "put_file")?;
-        let draft = artifact.staging.as_mut().ok_or(ArtifactError::NotStaged)?;
+        let artifact = self.allowed(&place.workspace, &place.id, &place.user, "put_file")?;
+        let draft = artifact.staging.as_ref().ok_or(ArtifactError::NotStaged)?;
+        let dir = draft.dir;
         for wish in wishes {
-            draft.files.retain(|file| file.path != wish.path);
-            draft.files.push(StagedFile {
+            let file = StagedFile {
                 path: wish.path.clone(),
                 weight: (wish.weight > 0.0).then_some(wish.weight),
                 remove: false,
-            });
+            };
+            self.objects.add_staged(batch, &artifact.id, dir, &file)?;
         }
-        let dir = draft.dir;
-        self.save(batch, &artifact)?;
         let target = |wish: &Wish| artifact.target(dir, &wish.path);
         Ok(wishes.iter().map(target).collect())
     }
@@ -77,7 +76,7 @@ impl Inner {
     /// # Errors
     /// It is not staged or not allowed.
     pub fn remove(&self, place: &Place, path: &str) -> Result<(), ArtifactError> {
-        let mut artifact = self.allowed(&place.workspace, &place.id, &place.user, "remove_file")?;
+        let artifact = self.allowed(&place.workspace, &place.id, &place.user, "remove_file")?;
         let committed = match artifact.latest_dir() {
             Some(dir) => self
                 .objects
@@ -85,19 +84,19 @@ impl Inner {
                 .contains(&file_key(&artifact.id, dir, path))?,
             None => false,
         };
-        let draft = artifact.staging.as_mut().ok_or(ArtifactError::NotStaged)?;
-        let at = file_key(&artifact.id, draft.dir, path);
-        draft.files.retain(|file| file.path != path);
+        let draft = artifact.staging.as_ref().ok_or(ArtifactError::NotStaged)?;
+        let (id, dir) = (&artifact.id, draft.dir);
+        let mut batch = Batch::new();
+        self.objects.add_remove(&mut batch, id, dir, path);
+        self.objects.add_unstage(&mut batch, id, dir, path);
         if committed && !draft.new_version {
-            draft.files.push(StagedFile {
+            let file = StagedFile {
                 path: path.to_owned(),
                 weight: None,
                 remove: true,
-            });
+            };
+            self.objects.add_staged(&mut batch, id, dir, &file)?;
         }
-        let mut batch = Batch::new();
-        batch.remove(self.objects.files(), &at);
-        self.save(&mut batch, &artifact)?;
         Ok(self.store.apply(batch)?)
     }
 

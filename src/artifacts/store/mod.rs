@@ -31,7 +31,7 @@ pub use edit::Edit;
 pub use error::ArtifactError;
 pub use files::{Place, Wish};
 pub use index::Index;
-pub use record::{Artifact, Draft, SEPARATOR, StagedFile, Version, key};
+pub use record::{Artifact, Draft, SEPARATOR, Version, key};
 pub use view::Sight;
 
 use crate::identity::UserInfo;

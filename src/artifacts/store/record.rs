@@ -45,25 +45,9 @@ pub struct Draft {
     /// Replaces the type at the commit.
     #[serde(default)]
     pub kind: Option<String>,
-    /// Files that were announced or removed since it was staged.
-    #[serde(default)]
-    pub files: Vec<StagedFile>,
     /// Whether the commit adds a version; otherwise it changes the last one.
     #[serde(default = "yes")]
     pub new_version: bool,
-}
-
-/// A file that the stage changes.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct StagedFile {
-    /// Clean path.
-    pub path: String,
-    /// Counted for each download; none leaves it as it is.
-    #[serde(default)]
-    pub weight: Option<f64>,
-    /// Whether it goes with the commit.
-    #[serde(default)]
-    pub remove: bool,
 }
 
 fn yes() -> bool {
@@ -71,11 +55,6 @@ fn yes() -> bool {
 }
 
 impl Draft {
-    /// What a download of a file is to count, where the stage says so.
-    pub fn weight(&self, path: &str) -> Option<f64> {
-        self.files.iter().find(|file| file.path == path)?.weight
-    }
-
     /// A new version with nothing but a manifest.
     pub fn of(manifest: Fields, dir: u32) -> Draft {
         Draft {
@@ -84,7 +63,6 @@ impl Draft {
             config: None,
             secrets: None,
             kind: None,
-            files: Vec::new(),
             new_version: true,
         }
     }

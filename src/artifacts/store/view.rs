@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::{Artifact, ArtifactError, Draft, Fields, Inner};
-use crate::artifacts::objects::{config_key, dir_key};
+use crate::artifacts::objects::{StagedFile, config_key, dir_key};
 use crate::artifacts::permissions;
 
 /// What a reader looks at.
@@ -56,6 +56,8 @@ impl Inner {
             config.insert("child_count".to_owned(), json!(count));
         }
         let parent = self.parent(artifact)?;
+        let staged = draft.map(|draft| self.objects.staged_files(&artifact.id, draft.dir));
+        let staged = staged.transpose()?.unwrap_or_default();
         let kind = draft.and_then(|draft| draft.kind.as_ref());
         let versions: Vec<Json> = artifact
             .versions
@@ -76,7 +78,7 @@ impl Inner {
             "type": kind.unwrap_or(&artifact.kind),
             "parent_id": parent.map(|parent| parent.name()),
             "manifest": manifest,
-            "staging": draft.map(staged_list),
+            "staging": draft.map(|draft| staged_list(draft, &staged)),
             "versions": versions,
             "config": config,
             "_permissions": permissions,
@@ -90,9 +92,8 @@ impl Inner {
     }
 }
 
-fn staged_list(draft: &Draft) -> Vec<Json> {
-    let mut list: Vec<Json> = draft
-        .files
+fn staged_list(draft: &Draft, files: &[StagedFile]) -> Vec<Json> {
+    let mut list: Vec<Json> = files
         .iter()
         .map(|file| {
             let mut shown = Fields::new();
