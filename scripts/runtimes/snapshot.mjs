@@ -7,6 +7,10 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
 const [folder, output] = process.argv.slice(2);
+// Pages can suspend WebAssembly while they wait for a promise, and Python notes at its start whether it can. Node 20
+// cannot; nothing is suspended here, so that it need only look as if it could.
+WebAssembly.Suspending ??= function (suspending) { return suspending; };
+WebAssembly.promising ??= (exported) => async (...values) => exported(...values);
 const { loadPyodide } = await import(pathToFileURL(`${folder}/pyodide.mjs`).href);
 
 // What the RPC client and micropip import. More memory than Pyodide starts with cannot be restored, so that a snapshot

@@ -389,7 +389,7 @@ async def test_an_app_that_fails(controller):
 async def test_wheels_that_do_not_exist(controller):
     async def refused(*requirements, source="1"):
         return await failure_text(controller.install(
-            source=source, manifest=manifest(requirements=list(requirements)), wait_for_service=False, timeout=WITHIN))
+            source=source, manifest=manifest(requirements=list(requirements)), timeout=WITHIN))
 
     # No runtime has both; that is known before one is started.
     text = await refused("numpy", "pydantic_core>=2")
