@@ -389,7 +389,7 @@ async def test_an_app_that_fails(controller):
 async def test_wheels_that_do_not_exist(controller):
     async def refused(*requirements, source="1"):
         return await failure_text(controller.install(
-            source=source, manifest=manifest(requirements=list(requirements)), wait_for_service=False, timeout=WITHIN))
+            source=source, manifest=manifest(requirements=list(requirements)), timeout=WITHIN))
 
     # No runtime has both; that is known before one is started.
     text = await refused("numpy", "pydantic_core>=2")
@@ -402,7 +402,8 @@ async def test_wheels_that_do_not_exist(controller):
 
 async def test_the_index_of_packages(server, http):
     answer = await http.get("/assets/pypi/simple/Humanize/", headers={"Origin": "https://elsewhere.example"})
-    assert answer.status_code == 200 and answer.headers["access-control-allow-origin"] == "*"
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] in ("*", "https://elsewhere.example")
     assert answer.headers["content-type"] == "application/vnd.pypi.simple.v1+json"
     page = answer.json()
     assert page["name"] == "humanize" and all(file["filename"].endswith("-none-any.whl") for file in page["files"])
