@@ -16,6 +16,7 @@ pub use settings::{Kind, SETTINGS, Setting};
 use crate::gateway::GatewayLimits;
 use crate::processes::Limits as ProcessLimits;
 use crate::router::MailboxLimits;
+use crate::workers::browser::BrowserOptions;
 use crate::workspace::WorkspaceLimits;
 
 /// Everything that can be set; see `config/rhizome.toml` for the meaning of each key.
@@ -27,6 +28,7 @@ pub struct Config {
     pub accounts: Accounts,
     pub limits: Limits,
     pub apps: Apps,
+    pub browser: BrowserOptions,
     pub storage: Storage,
     pub startup: Startup,
     pub log: Log,

@@ -303,6 +303,7 @@ fn add_browser(config: &Config, host: &Arc<Host>) -> Result<Browser, NodeError> 
     let worker = Arc::new(BrowserWorker::new(
         directory.router.server_id(),
         slot.clone(),
+        config.browser.clone(),
     )?);
     host.workers.add(worker.clone());
     directory.offer(PUBLIC, BrowserService::new(worker))?;
@@ -312,6 +313,8 @@ fn add_browser(config: &Config, host: &Arc<Host>) -> Result<Browser, NodeError> 
         no_sandbox: config.apps.no_sandbox.then_some(true),
         profile_dir: config.server.data_dir.join("browser"),
         max_sessions: config.apps.max_browser_sessions,
+        options: config.browser.clone(),
+        server_urls: vec![config.server.local_url(), config.server.base_url()],
         ..BrowserSettings::default()
     };
     Ok(Browser { slot, settings })

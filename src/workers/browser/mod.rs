@@ -14,14 +14,23 @@ pub mod settings;
 pub mod templates;
 pub mod worker;
 
+mod belongings;
 mod evaluate;
+mod gate;
+mod hosts;
 mod open;
+pub mod options;
+mod outfit;
 mod process;
 mod pump;
+mod raw;
 mod render;
+mod requests;
 mod script;
+mod startup_script;
 mod state;
 mod sweep;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -31,6 +40,8 @@ pub use actor::{BrowserActor, OpenPage, PageActor};
 pub use compile::{AppFile, Compiler, SUPPORTED_TYPES, TEMPLATE_MARK};
 pub use engine::{Engine, ProcessInfo};
 pub use error::{BrowserError, CompileError};
+pub use options::{BrowserOptions, OptionError};
+pub use outfit::Outfit;
 pub use page::{ImageFormat, Page, PageRequest};
 pub use service::BrowserService;
 pub use settings::BrowserSettings;

@@ -1,5 +1,6 @@
 //! Opening a page: a browser context of its own, everything set up on a blank page, and then the navigation.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,15 +11,22 @@ use chromiumoxide::cdp::browser_protocol::target::{
     CreateBrowserContextParams, CreateTargetParams, DisposeBrowserContextParams,
 };
 use chromiumoxide::cdp::js_protocol::runtime::{AddBindingParams, EvaluateParams};
+use parking_lot::Mutex;
 use serde_json::Value;
 use url::Url;
 
 use super::engine::Engine;
 use super::error::BrowserError;
-use super::page::{Page, PageRequest};
+use super::gate::Gate;
+use super::hosts::Allowed;
+use super::log_ring::{LogKind, LogLine};
+use super::outfit;
+use super::page::{Held, Page, PageRequest};
 use super::pump::{self, without_query};
+use super::requests::{self, Extra};
 use super::script::{self, BINDING};
-use super::state::PageState;
+use super::state::{PageState, now};
+use super::watch::{self, Limits};
 
 /// How often a page is opened anew because its process died at once.
 const BLANKS: u32 = 3;
@@ -26,6 +34,8 @@ const BLANKS: u32 = 3;
 const STATUS_LAG: Duration = Duration::from_secs(1);
 /// Finds the element that all templates have.
 const LOOK: &str = "document.getElementById('rhizome-app') !== null";
+/// Hosts that a page could not reach which its log names.
+const MAX_REFUSALS: usize = 50;
 /// Keys of a page's config whose values must not show up in logs.
 const SECRET_KEYS: [&str; 2] = ["token", "reconnection_token"];
 
@@ -36,10 +46,16 @@ pub(super) struct Context {
 }
 
 impl Context {
-    async fn create(engine: &Engine) -> Result<Self, BrowserError> {
-        let params = CreateBrowserContextParams::builder()
-            .dispose_on_detach(true)
-            .build();
+    /// A context, whose requests go through `gate` if there is one.
+    async fn create(engine: &Engine, gate: Option<&Gate>) -> Result<Self, BrowserError> {
+        let mut params = CreateBrowserContextParams::builder().dispose_on_detach(true);
+        if let Some(gate) = gate {
+            // Without this, what is on this machine would be reached directly.
+            params = params
+                .proxy_server(&gate.address)
+                .proxy_bypass_list("<-loopback>");
+        }
+        let params = params.build();
         let made = engine.command("make a browser context", params).await?;
         Ok(Self {
             engine: engine.clone(),
@@ -86,23 +102,46 @@ impl Engine {
         let full = |_| BrowserError::Full(self.0.settings.max_sessions);
         let slot = self.0.slots.clone().try_acquire_owned().map_err(full)?;
         let deadline = tokio::time::Instant::now() + request.timeout;
-        let blank = self.blank_page().await?;
+        let options = &request.outfit.options;
+        let allowed = options.allowed(&self.0.settings.options);
+        let gate = match allowed.is_everything() {
+            true => None,
+            false => Some(self.gate(allowed, &request).await?),
+        };
+        let blank = self.blank_page(gate.as_ref()).await?;
         let (state, events) = PageState::new(request.session.clone(), secrets(&request.init));
         self.register(blank.page.target_id().inner().clone(), state.clone());
-        tokio::spawn(watch(
+        tokio::spawn(follow(
             self.clone(),
             blank.page.clone(),
             state.clone(),
             blank.stream,
         ));
-        let page = Page::new(
-            self.clone(),
-            blank.context,
-            blank.page,
-            state.clone(),
-            events,
-            slot,
+        if let Some(gate) = &gate {
+            tell_refusals(gate, &state);
+        }
+        if let Some(context) = &blank.context.id {
+            outfit::dress(self, context, &blank.page, &request.outfit, &request.url).await?;
+        }
+        let extra = Extra::new(
+            &request.outfit,
+            &request.url,
+            self.0.settings.server_urls.first().map(String::as_str),
         );
+        self.within("change requests", requests::add_headers(&blank.page, extra))
+            .await?;
+        tokio::spawn(watch::watch(
+            self.clone(),
+            blank.page.clone(),
+            state.clone(),
+            Limits::of(options),
+        ));
+        let held = Held {
+            context: blank.context,
+            _slot: slot,
+            _gate: gate,
+        };
+        let page = Page::new(self.clone(), held, blank.page, state.clone(), events);
         if let (false, Some(origin)) = (request.init.is_null(), origin(&request.url)) {
             let script = script::init_script(&origin, &request.init);
             page.command(
@@ -115,22 +154,31 @@ impl Engine {
         Ok(page)
     }
 
+    /// A way out for a page that may reach `allowed` hosts, and this server.
+    async fn gate(&self, allowed: Allowed, request: &PageRequest) -> Result<Gate, BrowserError> {
+        let own = &self.0.settings.server_urls;
+        // An app that is a page elsewhere may at least open that page.
+        let own: Vec<String> = own.iter().cloned().chain([request.url.clone()]).collect();
+        let gate = Gate::open(allowed, &own).await;
+        gate.map_err(|error| BrowserError::Failed(format!("no way out for the page: {error}")))
+    }
+
     /// A blank page; another one when its process dies before there is a page to tell of it, since
     /// Chromium then never answers.
-    async fn blank_page(&self) -> Result<Blank, BrowserError> {
+    async fn blank_page(&self, gate: Option<&Gate>) -> Result<Blank, BrowserError> {
         for _ in 0..BLANKS {
             tokio::select! {
                 biased;
-                blank = self.blank() => return blank,
+                blank = self.blank(gate) => return blank,
                 () = self.stray_crash() => {}
             }
         }
-        self.blank().await
+        self.blank(gate).await
     }
 
     /// A blank page in a context of its own, with listeners and binding in place.
-    async fn blank(&self) -> Result<Blank, BrowserError> {
-        let context = Context::create(self).await?;
+    async fn blank(&self, gate: Option<&Gate>) -> Result<Blank, BrowserError> {
+        let context = Context::create(self, gate).await?;
         let mut params = CreateTargetParams::new("about:blank");
         params.browser_context_id = context.id.clone();
         let page = self
@@ -150,8 +198,30 @@ impl Engine {
     }
 }
 
+/// Has the page's log tell which hosts it could not reach, each once.
+fn tell_refusals(gate: &Gate, state: &Arc<PageState>) {
+    let state = Arc::downgrade(state);
+    let told = Mutex::new(HashSet::new());
+    gate.on_refusal(move |host, port| {
+        let place = format!("{host}:{port}");
+        let mut told = told.lock();
+        if told.len() < MAX_REFUSALS
+            && told.insert(place.clone())
+            && let Some(state) = state.upgrade()
+        {
+            state.log(LogLine {
+                kind: LogKind::Console,
+                level: "warning".to_owned(),
+                text: format!("{place} was not reached: it is not among the app's allowed_hosts"),
+                source: "network".to_owned(),
+                ts: now(),
+            });
+        }
+    });
+}
+
 /// Passes on the events of a page until it is gone, and then says so.
-async fn watch(engine: Engine, page: CdpPage, state: Arc<PageState>, stream: pump::Stream) {
+async fn follow(engine: Engine, page: CdpPage, state: Arc<PageState>, stream: pump::Stream) {
     pump::run(page.clone(), state, stream).await;
     // The events end with the page, and with the browser. The engine itself tells of the latter.
     if engine
