@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 
 import pytest
@@ -67,13 +68,12 @@ async def opened(controller, api, app):
     return session, lambda script: worker.execute(session.id, script)
 
 
-@pytest.fixture(autouse=True)
-async def tidy(request):
-    yield
-    if "controller" in request.fixturenames:
-        controller = request.getfixturevalue("controller")
-        for session in await controller.list_running():
-            await controller.stop(session["id"])
+@pytest.fixture
+async def controller(controller):
+    """Leaves no pages open: a server has room for some twenty."""
+    yield controller
+    for session in await controller.list_running():
+        await controller.stop(session["id"])
 
 
 @pytest.fixture
@@ -277,7 +277,6 @@ async def test_downloads(with_settings, tmp_path):
 ])
 def test_a_bad_variable_stops_the_server(name, value, text):
     """At once, with the name of what is wrong."""
-    import os
     env = {**os.environ, f"PLAYWRIGHT_{name}": value}
     done = subprocess.run([*binary(), "serve", "--port", "0"], env=env, capture_output=True, text=True, timeout=20)
     assert done.returncode != 0 and text in done.stderr, done.stderr

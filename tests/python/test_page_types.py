@@ -36,10 +36,10 @@ const helpers = { base: 5, sum(a, b) { return this.base + a + b; }, deep: { n: 1
 """
 
 
-@pytest.fixture(autouse=True)
-async def tidy(controller):
+@pytest.fixture
+async def controller(controller):
     """Leaves no pages open: a server has room for some twenty."""
-    yield
+    yield controller
     for session in await controller.list_running():
         await controller.stop(session["id"])
 
