@@ -201,9 +201,9 @@ async def test_a_page_that_dies_while_it_waits_is_replaced_quietly(pool):
 
 
 async def test_old_pages_are_renewed_and_idle_ones_closed(pool):
-    server, api, controller = await pool(RHIZOME_WARM_MAX_AGE="1", RHIZOME_WARM_IDLE="3")
-    await eventually(lambda: waiting(server)["web-worker"]["renewed"], 15, what="a page is renewed")
-    await eventually(lambda: waiting(server)["web-worker"]["dropped"], 15, what="no page waits any more")
+    server, api, controller = await pool(RHIZOME_WARM_MAX_AGE="1", RHIZOME_WARM_IDLE="10")
+    await eventually(lambda: waiting(server)["web-worker"]["renewed"], 20, what="a page is renewed")
+    await eventually(lambda: waiting(server)["web-worker"]["dropped"], 20, what="no page waits any more")
     await waits(server, ready=0)
     await controller.start("quick")
     assert await (await api.get_service("default@quick")).add(1, 1) == 2
