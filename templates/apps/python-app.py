@@ -3,6 +3,7 @@
 import asyncio
 import builtins
 import contextvars
+import functools
 import json
 import os
 import re
@@ -25,6 +26,19 @@ def own_traceback(error):
 
 # --- the service of the app ----------------------------------------------------------------
 
+def switchable(function):
+    """A plain function as one that may wait for the page with `run_sync`, for which it must run in a task."""
+    if not isinstance(function, (types.FunctionType, types.MethodType)) or inspect.iscoroutinefunction(function) \
+            or inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        return function
+
+    @functools.wraps(function)
+    async def call(*args, **options):
+        return function(*args, **options)
+
+    return call
+
+
 def offered(value, seen=()):
     """What an app hands over, as the client can carry it: instances become what they can do and plain fields."""
     if isinstance(value, type):
@@ -33,12 +47,14 @@ def offered(value, seen=()):
         return None
     if isinstance(value, dict):
         return {name: offered(inner, (*seen, value)) for name, inner in value.items()}
-    if callable(value) or isinstance(value, PLAIN) or not hasattr(value, "__dict__"):
+    if callable(value):
+        return switchable(value)
+    if isinstance(value, PLAIN) or not hasattr(value, "__dict__"):
         return value
     if type(value).__module__ not in ("__main__", "builtins"):
         return value
     members = {name: getattr(value, name) for name in dir(value) if not name.startswith("_")}
-    return {name: inner if callable(inner) else offered(inner, (*seen, value)) for name, inner in members.items()
+    return {name: offered(inner, (*seen, value)) for name, inner in members.items()
             if callable(inner) or isinstance(inner, (*PLAIN, dict)) or type(inner).__module__ == "__main__"}
 
 
@@ -76,6 +92,10 @@ class Api:
         info = await server.register_service(service, {"overwrite": True, **options})
         print("Application initialized successfully.")
         return info
+
+    async def register_service(self, service, *args, **options):
+        server = await self._connected()
+        return await server.register_service(offered(service), *args, **options)
 
     async def _settled(self):
         """Once all that the script exported is known to the server, and what it exports meanwhile."""
@@ -130,10 +150,23 @@ class Packages:
         try:
             await micropip.install(others, keep_going=True)
         except Exception as error:
-            reason = str(error).split("\nSee:")[0].strip()
+            reason = await self.reason(others, error)
             raise RuntimeError(
                 f"the requirements {', '.join(others)} cannot be installed for Python {sys.version.split()[0]} in "
                 f"the browser ({self.runtime}): {reason}") from None
+
+    async def reason(self, requirements, error):
+        """What the index says about a package; micropip only tells that it did not get it."""
+        from pyodide.http import pyfetch
+
+        text = str(error).split("\nSee:")[0].strip()
+        names = dict.fromkeys(re.findall(r"'([A-Za-z0-9][\w.-]*)", text) + [re.split(r"[^\w.-]", given.strip())[0]
+                                                                           for given in requirements])
+        for name in names:
+            answer = await pyfetch(f"{self.index}/{name}/")
+            if not answer.ok:
+                return f"{name}: {(await answer.json()).get('detail', answer.status)}"
+        return text
 
     async def of(self, source):
         """The packages of the runtime that a script imports."""
