@@ -26,6 +26,7 @@ pub fn init(config: &Config) -> Result<(), String> {
         &config.auth.root_token,
         &config.auth.jwt_secret,
         &config.storage.secret_access_key,
+        &config.browser.http_password,
     ];
     // Colours are for people; a file or a pipe gets plain text.
     let layer = tracing_subscriber::fmt::layer()

@@ -82,9 +82,14 @@ fn print_config(loaded: &Loaded) {
                     | "auth.jwt_secret"
                     | "accounts.resend_api_key"
                     | "storage.secret_access_key"
+                    | "browser.http_password"
+                    | "browser.extra_http_headers"
             );
             let shown = match value.as_str() {
                 Some(text) if secret && !text.is_empty() => "\"…\"".to_owned(),
+                None if secret && value.as_table().is_some_and(|table| !table.is_empty()) => {
+                    "\"…\"".to_owned()
+                }
                 _ => value.to_string(),
             };
             if writeln!(out, "{path} = {shown}  # {origin}").is_err() {

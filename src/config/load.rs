@@ -8,6 +8,7 @@ use toml::{Table, Value};
 
 use super::Config;
 use super::settings::{Kind, SETTINGS, Setting};
+use crate::workers::browser::OptionError;
 
 /// Why there is no configuration.
 #[derive(Debug, Error)]
@@ -29,6 +30,8 @@ pub enum ConfigError {
         expected: &'static str,
         text: String,
     },
+    #[error("{origin}: {error}")]
+    Option { origin: String, error: OptionError },
     #[error("the configuration is not valid: {0}")]
     Shape(Box<toml::de::Error>),
 }
@@ -74,9 +77,17 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, ConfigError> {
         put(&mut table, setting.path, read(setting, &origin, &text)?);
         origins.insert(setting.path.to_owned(), origin);
     }
-    let config = table
+    let config: Config = table
         .try_into()
         .map_err(|error| ConfigError::Shape(Box::new(error)))?;
+    config.browser.check().map_err(|error| {
+        let path = format!("browser.{}", error.key);
+        let origin = origins.get(&path).map_or("the default", String::as_str);
+        ConfigError::Option {
+            origin: origin.to_owned(),
+            error,
+        }
+    })?;
     Ok(Loaded { config, origins })
 }
 

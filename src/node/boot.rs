@@ -269,6 +269,7 @@ fn add_browser(config: &Config, host: &Arc<Host>) -> Result<Browser, NodeError> 
     let worker = Arc::new(BrowserWorker::new(
         directory.router.server_id(),
         slot.clone(),
+        config.browser.clone(),
         compiler,
         pool.clone(),
         config.apps.max_browser_sessions,
@@ -282,6 +283,8 @@ fn add_browser(config: &Config, host: &Arc<Host>) -> Result<Browser, NodeError> 
         profile_dir: config.server.data_dir.join("browser"),
         max_sessions: config.apps.max_browser_sessions,
         offline: config.apps.browser_offline,
+        options: config.browser.clone(),
+        server_urls: vec![config.server.local_url(), config.server.base_url()],
         ..BrowserSettings::default()
     };
     Ok(Browser {

@@ -41,6 +41,8 @@ pub enum Notice {
     ScriptFailed(String),
     /// The page, its process or its browser died.
     Crashed(String),
+    /// It went beyond one of its limits and is to be ended for good.
+    Over(String),
     /// A script ran to its end.
     Completed,
     /// The process of a session ended by itself.

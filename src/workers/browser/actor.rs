@@ -288,6 +288,7 @@ async fn pump(parts: PageParts) -> ExitReason {
             }
             PageEvent::Ready { signalled } => Notice::PageLoaded { signalled },
             PageEvent::Failed(reason) => Notice::ScriptFailed(reason),
+            PageEvent::Over(reason) => Notice::Over(reason),
             PageEvent::Crashed(reason) => {
                 farewell.told = true;
                 let _ = notices.send(Notice::Crashed(reason.clone()));

@@ -26,6 +26,8 @@ pub const SUPPORTED_TYPES: [&str; 7] = [
 pub(super) const PAGE: &str = "index.html";
 /// The title of an app without a name.
 pub(super) const UNTITLED: &str = "Untitled App";
+/// Markup of the format's own elements, for the body of the page beside the script.
+const BODY: &str = "window.html";
 /// Where its source is kept when it was given under the page's own name.
 const SOURCE: &str = "source";
 
@@ -65,14 +67,9 @@ impl Compiler {
         })
     }
 
-    /// How an app may start, by its manifest and the page it was compiled to.
-    pub fn start_of(
-        &self,
-        app_type: &str,
-        manifest: &Map<String, Value>,
-        page: Option<&[u8]>,
-    ) -> PageStart {
-        PageStart::of(&self.templates, app_type, manifest, page)
+    /// How an app that wants nothing special of its page may start, by the page it was compiled to.
+    pub fn start_of(&self, app_type: &str, page: Option<&[u8]>) -> PageStart {
+        PageStart::of(&self.templates, app_type, page)
     }
 
     /// The pages that wait for an app, by kind.
@@ -111,8 +108,11 @@ impl Compiler {
         }
         let entry_point = entry_point.unwrap_or(SOURCE).to_owned();
         match files.iter().position(|file| file.path == entry_point) {
+            // A page in a folder stays there: its relative addresses start from it.
+            Some(at) if is_page_in_folder(&files[at]) => return Ok((manifest, files)),
             Some(at) => {
-                let page = self.page(&app_type, &entry_point, &manifest, &files[at])?;
+                let body = files.iter().find(|file| file.path == BODY);
+                let page = self.page(&app_type, &entry_point, &manifest, &files[at], body)?;
                 add_page(&mut files, at, page);
             }
             // A finished site: its first page is the one to open.
@@ -132,6 +132,7 @@ impl Compiler {
         entry_point: &str,
         manifest: &Map<String, Value>,
         source: &AppFile,
+        body: Option<&AppFile>,
     ) -> Result<Bytes, CompileError> {
         let text = std::str::from_utf8(&source.content)
             .map_err(|_| CompileError::NotText(source.path.clone()))?;
@@ -139,11 +140,16 @@ impl Compiler {
         if is_page(text) || app_type == "custom-html" {
             return Ok(source.content.clone());
         }
+        let body = body
+            .map(|body| std::str::from_utf8(&body.content))
+            .transpose();
+        let body = body.map_err(|_| CompileError::NotText(BODY.to_owned()))?;
         let (code, markup) = match (app_type, text.trim_start().starts_with('<')) {
             ("web-worker" | "web-python", true) => {
                 return Err(CompileError::Markup(app_type.to_owned()));
             }
             (_, true) => ("", text),
+            ("window" | "iframe", false) => (text, body.unwrap_or_default()),
             (_, false) => (text, ""),
         };
         let title = manifest
@@ -174,6 +180,13 @@ fn real_type(app_type: &str, manifest: &Map<String, Value>) -> String {
         .and_then(Value::as_str)
         .filter(|named| *named != "hypha");
     named.unwrap_or("window").to_owned()
+}
+
+/// Whether a file is a whole HTML document somewhere else than at the top.
+fn is_page_in_folder(file: &AppFile) -> bool {
+    let named = file.path.ends_with(".html") || file.path.ends_with(".htm");
+    let text = || String::from_utf8_lossy(&file.content);
+    named && file.path.contains('/') && is_page(text().trim_start_matches('\u{feff}'))
 }
 
 /// Whether a source is a whole HTML document.
@@ -307,6 +320,15 @@ mod tests {
                 }
             );
         }
+    }
+
+    #[test]
+    fn a_page_in_a_folder_stays_there() {
+        let page = file("nested/folder/index.html", "<!doctype html>");
+        let entry = json!({"entry_point": "nested/folder/index.html"});
+        let (manifest, files) = compile("window", entry.clone(), vec![page.clone()]).unwrap();
+        assert_eq!(files, [page]);
+        assert_eq!(manifest["entry_point"], entry["entry_point"]);
     }
 
     #[test]

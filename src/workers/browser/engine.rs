@@ -37,6 +37,7 @@ pub(super) struct Inner {
     pub browser: Browser,
     pub settings: BrowserSettings,
     pub slots: Arc<Semaphore>,
+    tracing: tokio::sync::Mutex<()>,
     shared: Arc<Shared>,
 }
 
@@ -95,6 +96,7 @@ impl Engine {
             browser,
             settings,
             slots,
+            tracing: tokio::sync::Mutex::default(),
             shared,
         }));
         engine.watch_crashes().await?;
@@ -188,6 +190,17 @@ impl Engine {
                 Err(_) => Err(BrowserError::Timeout { what, limit }),
             },
         }
+    }
+
+    /// The right to trace: only one may at a time.
+    pub(super) async fn tracing(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.0.tracing.lock().await
+    }
+
+    /// Where files go that pages download, removed with the browser's profile.
+    pub(super) fn download_dir(&self) -> String {
+        let dir = self.0.shared.process.profile().join("downloads");
+        dir.display().to_string()
     }
 
     /// Makes the engine tell `state` of the crash of a target, and of its own end.

@@ -5,6 +5,9 @@ use std::time::Duration;
 use chromiumoxide::error::CdpError;
 use thiserror::Error;
 
+use super::belongings::BelongingsError;
+use super::options::OptionError;
+
 /// A failure of the browser or of one page.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum BrowserError {
@@ -47,6 +50,14 @@ pub enum BrowserError {
         /// Its answer.
         reason: String,
     },
+    /// Chromium refused the value of an option.
+    #[error("{option} cannot be used: {reason}")]
+    Option {
+        /// The option.
+        option: &'static str,
+        /// Chromium's answer.
+        reason: String,
+    },
     /// An image format other than png and jpeg.
     #[error("Invalid format '{0}'. Must be 'png' or 'jpeg'")]
     ImageFormat(String),
@@ -76,6 +87,12 @@ pub enum CompileError {
     /// A source file that is not text.
     #[error("the source file '{0}' is not valid UTF-8")]
     NotText(String),
+    /// An option in the manifest cannot be used.
+    #[error("{0}")]
+    Option(#[from] OptionError),
+    /// Its cookies, storage or authorization cannot be used.
+    #[error("{0}")]
+    Belongings(#[from] BelongingsError),
     /// A template does not render, or could not be read.
     #[error("the page template is broken: {0}")]
     Template(String),

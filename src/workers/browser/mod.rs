@@ -15,15 +15,24 @@ pub mod settings;
 pub mod templates;
 pub mod worker;
 
+mod belongings;
 mod evaluate;
+mod gate;
+mod hosts;
 mod open;
+pub mod options;
+mod outfit;
 mod process;
 mod pump;
 mod python;
+mod raw;
 mod render;
+mod requests;
 mod script;
+mod startup_script;
 mod state;
 mod sweep;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -33,6 +42,8 @@ pub use actor::{BrowserActor, OpenPage, PageActor};
 pub use compile::{AppFile, Compiler, SUPPORTED_TYPES, TEMPLATE_MARK};
 pub use engine::{Engine, ProcessInfo};
 pub use error::{BrowserError, CompileError};
+pub use options::{BrowserOptions, OptionError};
+pub use outfit::Outfit;
 pub use page::{ImageFormat, Page, PageRequest};
 pub use pool::{PageKind, PageStart, Pool, PoolSettings};
 pub use service::BrowserService;

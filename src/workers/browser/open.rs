@@ -1,5 +1,6 @@
 //! Opening a page: a browser context of its own, everything set up on a blank page, and then the navigation.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,18 +11,25 @@ use chromiumoxide::cdp::browser_protocol::target::{
 };
 use chromiumoxide::cdp::js_protocol::runtime::{AddBindingParams, EvaluateParams};
 use chromiumoxide::{Command, Page as CdpPage};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
 use super::engine::Engine;
 use super::error::BrowserError;
-use super::page::{Page, PageRequest};
+use super::gate::Gate;
+use super::hosts::Allowed;
+use super::log_ring::{LogKind, LogLine};
+use super::outfit::{self, Outfit};
+use super::page::{Held, Page, PageRequest};
 use super::pool::WarmApp;
 use super::pump::{self, without_query};
 use super::render;
+use super::requests::{self, Extra};
 use super::script::{self, BINDING};
-use super::state::{PageEvents, PageState};
+use super::state::{PageEvents, PageState, now};
+use super::watch::{self, Limits};
 
 /// How often a page is opened anew because its process died at once.
 const BLANKS: u32 = 3;
@@ -31,6 +39,8 @@ const WARM_UP: Duration = Duration::from_secs(60);
 const STATUS_LAG: Duration = Duration::from_secs(1);
 /// Finds the element that all templates have.
 const LOOK: &str = "document.getElementById('rhizome-app') !== null";
+/// Hosts that a page could not reach which its log names.
+const MAX_REFUSALS: usize = 50;
 /// Keys of a page's config whose values must not show up in logs.
 const SECRET_KEYS: [&str; 2] = ["token", "reconnection_token"];
 
@@ -41,10 +51,16 @@ pub(super) struct Context {
 }
 
 impl Context {
-    async fn create(engine: &Engine) -> Result<Self, BrowserError> {
-        let params = CreateBrowserContextParams::builder()
-            .dispose_on_detach(true)
-            .build();
+    /// A context, whose requests go through `gate` if there is one.
+    async fn create(engine: &Engine, gate: Option<&Gate>) -> Result<Self, BrowserError> {
+        let mut params = CreateBrowserContextParams::builder().dispose_on_detach(true);
+        if let Some(gate) = gate {
+            // Without this, what is on this machine would be reached directly.
+            params = params
+                .proxy_server(&gate.address)
+                .proxy_bypass_list("<-loopback>");
+        }
+        let params = params.build();
         let made = engine.command("make a browser context", params).await?;
         Ok(Self {
             engine: engine.clone(),
@@ -77,10 +93,19 @@ impl Drop for Context {
     }
 }
 
-/// A page that is listened to and belongs to no session yet, so it can be made in advance.
+/// A blank page that is listened to.
+struct Blank {
+    context: Context,
+    page: CdpPage,
+    stream: pump::Stream,
+}
+
+/// A page that belongs to no session yet, so it can be made in advance.
 pub(super) struct Prepared {
     engine: Engine,
     context: Context,
+    /// Its way out, where that is narrow.
+    gate: Option<Gate>,
     page: CdpPage,
     pub state: Arc<PageState>,
     events: PageEvents,
@@ -91,7 +116,7 @@ impl Engine {
     /// [`Page::ready`] waits for.
     pub async fn open(&self, request: PageRequest) -> Result<Page, BrowserError> {
         let slot = self.slot()?;
-        let prepared = self.prepare().await?;
+        let prepared = self.prepare(&request.outfit, &request.url).await?;
         prepared.introduce(&request).await?;
         Ok(prepared.launch(request, slot))
     }
@@ -102,22 +127,86 @@ impl Engine {
         self.0.slots.clone().try_acquire_owned().map_err(full)
     }
 
+    /// A page with an outfit that is to go to `url`, or any address of this server.
+    pub(super) async fn prepare(
+        &self,
+        outfit: &Outfit,
+        url: &str,
+    ) -> Result<Prepared, BrowserError> {
+        let options = &outfit.options;
+        let allowed = options.allowed(&self.0.settings.options);
+        let gate = match allowed.is_everything() {
+            true => None,
+            false => Some(self.gate(allowed, url).await?),
+        };
+        let Blank {
+            context,
+            page,
+            stream,
+        } = self.blank_page(gate.as_ref()).await?;
+        let (state, events) = PageState::new();
+        self.register(page.target_id().inner().clone(), state.clone());
+        tokio::spawn(follow(self.clone(), page.clone(), state.clone(), stream));
+        if let Some(gate) = &gate {
+            tell_refusals(gate, &state);
+        }
+        if let Some(context) = &context.id {
+            outfit::dress(self, context, &page, outfit, url).await?;
+        }
+        let own = self.0.settings.server_urls.first().map(String::as_str);
+        let extra = Extra::new(outfit, url, own);
+        self.within("change requests", requests::add_headers(&page, extra))
+            .await?;
+        let limits = Limits::of(options).of_memory();
+        tokio::spawn(watch::watch(
+            self.clone(),
+            page.clone(),
+            state.clone(),
+            limits,
+        ));
+        Ok(Prepared {
+            engine: self.clone(),
+            context,
+            gate,
+            page,
+            state,
+            events,
+        })
+    }
+
+    /// What pages get to see whose apps ask for nothing else.
+    pub(super) fn common_outfit(&self) -> Outfit {
+        Outfit {
+            options: self.0.settings.options.clone(),
+            ..Outfit::default()
+        }
+    }
+
+    /// A way out for a page that may reach `allowed` hosts, and this server.
+    async fn gate(&self, allowed: Allowed, url: &str) -> Result<Gate, BrowserError> {
+        let own = &self.0.settings.server_urls;
+        // An app that is a page elsewhere may at least open that page.
+        let own: Vec<String> = own.iter().cloned().chain([url.to_owned()]).collect();
+        let gate = Gate::open(allowed, &own).await;
+        gate.map_err(|error| BrowserError::Failed(format!("no way out for the page: {error}")))
+    }
+
     /// A blank page; another one when its process dies before there is a page to tell of it, since
     /// Chromium then never answers.
-    pub(super) async fn prepare(&self) -> Result<Prepared, BrowserError> {
+    async fn blank_page(&self, gate: Option<&Gate>) -> Result<Blank, BrowserError> {
         for _ in 0..BLANKS {
             tokio::select! {
                 biased;
-                blank = self.blank() => return blank,
+                blank = self.blank(gate) => return blank,
                 () = self.stray_crash() => {}
             }
         }
-        self.blank().await
+        self.blank(gate).await
     }
 
     /// A blank page in a context of its own, with listeners and binding in place.
-    async fn blank(&self) -> Result<Prepared, BrowserError> {
-        let context = Context::create(self).await?;
+    async fn blank(&self, gate: Option<&Gate>) -> Result<Blank, BrowserError> {
+        let context = Context::create(self, gate).await?;
         let mut params = CreateTargetParams::new("about:blank");
         params.browser_context_id = context.id.clone();
         let page = self
@@ -129,15 +218,10 @@ impl Engine {
             page.execute(AddBindingParams::new(BINDING)),
         )
         .await?;
-        let (state, events) = PageState::new();
-        self.register(page.target_id().inner().clone(), state.clone());
-        tokio::spawn(watch(self.clone(), page.clone(), state.clone(), stream));
-        Ok(Prepared {
-            engine: self.clone(),
+        Ok(Blank {
             context,
             page,
-            state,
-            events,
+            stream,
         })
     }
 }
@@ -214,6 +298,9 @@ impl Prepared {
     fn assign(&self, request: &PageRequest) {
         self.state
             .assign(request.session.clone(), secrets(&request.init));
+        let limits = Limits::of(&request.outfit.options).of_time();
+        let (engine, page) = (self.engine.clone(), self.page.clone());
+        tokio::spawn(watch::watch(engine, page, self.state.clone(), limits));
     }
 
     /// Runs a command of the page, no longer than it lives.
@@ -230,19 +317,39 @@ impl Prepared {
     }
 
     fn into_page(self, slot: OwnedSemaphorePermit) -> Page {
-        Page::new(
-            self.engine,
-            self.context,
-            self.page,
-            self.state,
-            self.events,
-            slot,
-        )
+        let held = Held {
+            context: self.context,
+            _slot: slot,
+            _gate: self.gate,
+        };
+        Page::new(self.engine, held, self.page, self.state, self.events)
     }
 }
 
+/// Has the page's log tell which hosts it could not reach, each once.
+fn tell_refusals(gate: &Gate, state: &Arc<PageState>) {
+    let state = Arc::downgrade(state);
+    let told = Mutex::new(HashSet::new());
+    gate.on_refusal(move |host, port| {
+        let place = format!("{host}:{port}");
+        let mut told = told.lock();
+        if told.len() < MAX_REFUSALS
+            && told.insert(place.clone())
+            && let Some(state) = state.upgrade()
+        {
+            state.log(LogLine {
+                kind: LogKind::Console,
+                level: "warning".to_owned(),
+                text: format!("{place} was not reached: it is not among the app's allowed_hosts"),
+                source: "network".to_owned(),
+                ts: now(),
+            });
+        }
+    });
+}
+
 /// Passes on the events of a page until it is gone, and then says so.
-async fn watch(engine: Engine, page: CdpPage, state: Arc<PageState>, stream: pump::Stream) {
+async fn follow(engine: Engine, page: CdpPage, state: Arc<PageState>, stream: pump::Stream) {
     pump::run(page.clone(), state, stream).await;
     // The events end with the page, and with the browser. The engine itself tells of the latter.
     if engine

@@ -15,7 +15,9 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::engine::Engine;
 use super::error::BrowserError;
+use super::gate::Gate;
 use super::open::Context;
+use super::outfit::Outfit;
 use super::pool::PageStart;
 use super::state::{End, PageEvents, PageState};
 
@@ -33,6 +35,8 @@ pub struct PageRequest {
     pub timeout: Duration,
     /// What may be used that was made in advance.
     pub start: PageStart,
+    /// What it gets to see of the world.
+    pub outfit: Outfit,
 }
 
 /// A format for screenshots.
@@ -66,19 +70,26 @@ struct Core {
     state: Arc<PageState>,
     events: Mutex<Option<PageEvents>>,
     /// What the page occupies: taken by whoever closes it.
-    held: Mutex<Option<(Context, OwnedSemaphorePermit)>>,
+    held: Mutex<Option<Held>>,
+}
+
+/// What a page occupies while it is open.
+pub(super) struct Held {
+    pub context: Context,
+    pub _slot: OwnedSemaphorePermit,
+    /// Its way out, where that is narrow.
+    pub _gate: Option<Gate>,
 }
 
 impl Page {
     pub(super) fn new(
         engine: Engine,
-        context: Context,
+        held: Held,
         page: CdpPage,
         state: Arc<PageState>,
         events: PageEvents,
-        slot: OwnedSemaphorePermit,
     ) -> Self {
-        let held = Mutex::new(Some((context, slot)));
+        let held = Mutex::new(Some(held));
         Self(Arc::new(Core {
             engine,
             page,
@@ -133,8 +144,8 @@ impl Page {
         self.0.state.end(End::Closed);
         self.0.engine.forget(self.target_id());
         let held = self.0.held.lock().take();
-        if let Some((context, _slot)) = held
-            && let Err(error) = context.dispose().await
+        if let Some(held) = held
+            && let Err(error) = held.context.dispose().await
             && !matches!(error, BrowserError::Ended(_))
         {
             tracing::warn!(session = self.session(), %error, "a page was not closed properly");

@@ -144,6 +144,11 @@ impl BrowserProcess {
         }
     }
 
+    /// The profile directory.
+    pub fn profile(&self) -> &std::path::Path {
+        &self.profile
+    }
+
     /// Waits for the end of the process and says how it ended.
     pub async fn exited(&self) -> String {
         let mut exit = self.exit.clone();

@@ -20,7 +20,7 @@ use serde::Deserialize;
 use super::log_ring::{LogKind, LogLine};
 use super::render;
 use super::script::{BINDING, WORKER_MARK};
-use super::state::PageState;
+use super::state::{PageState, now};
 
 /// One thing that Chromium reports about a page.
 pub(crate) enum Seen {
@@ -206,15 +206,12 @@ fn dismiss(page: &CdpPage, state: &PageState, event: &EventJavascriptDialogOpeni
     let leaving = event.r#type == DialogType::Beforeunload;
     if !leaving {
         let text = format!("{} dismissed: {}", event.r#type.as_ref(), event.message);
-        let ts = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0.0, |since| since.as_secs_f64());
         state.log(LogLine {
             kind: LogKind::Console,
             level: "warning".to_owned(),
             text,
             source: "dialog".to_owned(),
-            ts,
+            ts: now(),
         });
     }
     let page = page.clone();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::BrowserError;
+use super::options::BrowserOptions;
 
 /// Program names tried on the PATH, best first.
 const PROGRAMS: [&str; 4] = [
@@ -66,12 +67,12 @@ pub struct BrowserSettings {
     pub profile_dir: PathBuf,
     /// Most pages open at a time.
     pub max_sessions: usize,
-    /// Whether pages may read answers of other origins without their consent.
-    pub disable_web_security: bool,
     /// Whether pages reach this machine only.
     pub offline: bool,
-    /// Further switches, with their leading dashes.
-    pub extra_args: Vec<String>,
+    /// What pages get to see, where their app does not ask for something else.
+    pub options: BrowserOptions,
+    /// Addresses of this server, which every page may reach; first the one that its pages come from.
+    pub server_urls: Vec<String>,
     /// How long the browser may take to come up.
     pub launch_timeout: Duration,
     /// How long one command (a screenshot, a new page) may take.
@@ -85,9 +86,9 @@ impl Default for BrowserSettings {
             no_sandbox: None,
             profile_dir: std::env::temp_dir().join("rhizome-browser"),
             max_sessions: 20,
-            disable_web_security: false,
             offline: false,
-            extra_args: Vec::new(),
+            options: BrowserOptions::default(),
+            server_urls: Vec::new(),
             launch_timeout: Duration::from_secs(60),
             call_timeout: Duration::from_secs(30),
         }
@@ -116,13 +117,13 @@ impl BrowserSettings {
         if self.no_sandbox.unwrap_or_else(is_root) {
             arguments.push("--no-sandbox".to_owned());
         }
-        if self.disable_web_security {
+        if self.options.disable_web_security {
             arguments.push("--disable-web-security".to_owned());
         }
         if self.offline {
             arguments.push(OFFLINE.to_owned());
         }
-        arguments.extend(self.extra_args.iter().cloned());
+        arguments.extend(self.options.launch_args.iter().cloned());
         arguments
     }
 }

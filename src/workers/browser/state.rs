@@ -12,6 +12,13 @@ use super::log_ring::LogLine;
 /// Most log lines that wait for the reader of the events; more are dropped and counted.
 const MAX_WAITING: usize = 4096;
 
+/// Seconds since 1970.
+pub(crate) fn now() -> f64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0.0, |since| since.as_secs_f64())
+}
+
 /// What a page reports. After `Crashed` or `Closed` nothing follows.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PageEvent {
@@ -26,6 +33,8 @@ pub enum PageEvent {
     Failed(String),
     /// The page's process, or the whole browser, died.
     Crashed(String),
+    /// The page went beyond a limit; the session is to be ended.
+    Over(String),
     /// The page was closed, by us or by itself.
     Closed,
 }
@@ -192,6 +201,11 @@ impl PageState {
         if self.settle(Err(BrowserError::Failed(reason.clone()))) {
             self.send(PageEvent::Failed(reason));
         }
+    }
+
+    /// Records that the page went beyond a limit.
+    pub fn over(&self, reason: String) {
+        self.send(PageEvent::Over(reason));
     }
 
     fn settle(&self, outcome: Result<(), BrowserError>) -> bool {

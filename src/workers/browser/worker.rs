@@ -11,8 +11,15 @@ use parking_lot::Mutex;
 use serde_json::{Map as JsonMap, Value as Json, json};
 
 use super::actor::{BrowserActor, OpenPage};
+use super::belongings::Belongings;
+use super::log_ring::{LogKind, LogLine};
 use super::python;
-use super::{Compiler, LogRing, Page, PageRequest, Pool, SUPPORTED_TYPES};
+use super::startup_script;
+use super::state::now;
+use super::{
+    BrowserOptions, CompileError, Compiler, LogRing, Outfit, Page, PageRequest, PageStart, Pool,
+    SUPPORTED_TYPES,
+};
 use crate::apps::files::AppFile;
 use crate::identity::UserInfo;
 use crate::map;
@@ -43,6 +50,7 @@ pub struct BrowserWorker {
     info: WorkerInfo,
     browser: AddrSlot<BrowserActor>,
     compiler: Compiler,
+    options: BrowserOptions,
     pool: Arc<Pool>,
     max_sessions: usize,
     sessions: DashMap<String, Arc<BrowserSession>>,
@@ -56,6 +64,7 @@ impl BrowserWorker {
     pub fn new(
         server_id: &str,
         browser: AddrSlot<BrowserActor>,
+        options: BrowserOptions,
         compiler: Compiler,
         pool: Arc<Pool>,
         max_sessions: usize,
@@ -70,6 +79,7 @@ impl BrowserWorker {
                 client: None,
             },
             browser,
+            options,
             compiler,
             pool,
             max_sessions,
@@ -105,6 +115,14 @@ impl BrowserWorker {
     fn page(&self, id: &str) -> Result<Page, ServiceError> {
         let page = self.session(id)?.page.lock().clone();
         page.ok_or_else(|| ServiceError::key(format!("Browser session {id} not found")))
+    }
+
+    /// What the pages of an app get to see.
+    fn outfit(&self, manifest: &JsonMap<String, Json>) -> Result<Outfit, CompileError> {
+        Ok(Outfit {
+            options: self.options.for_app(manifest)?,
+            belongings: Belongings::of(manifest)?,
+        })
     }
 
     /// A session whose log continues over restarts.
@@ -147,12 +165,14 @@ impl BrowserWorker {
 
 /// The address to open. The config travels beside it; only pages that are not ours, and so read
 /// nothing but their query, get it there.
-fn page_address(order: &StartOrder, config: &Json) -> String {
+fn page_address(order: &StartOrder, config: &Json, base_url: &str) -> String {
     let external = order.app_type == "web-app";
-    let page = if external {
-        &order.entry_point
-    } else {
-        &order.page_url
+    let page = match url::Url::parse(base_url) {
+        _ if !external => order.page_url.clone(),
+        Ok(base) => base
+            .join(&order.entry_point)
+            .map_or_else(|_| order.entry_point.clone(), String::from),
+        Err(_) => order.entry_point.clone(),
     };
     let inject = order
         .manifest
@@ -160,7 +180,7 @@ fn page_address(order: &StartOrder, config: &Json) -> String {
         .and_then(Json::as_bool);
     // A site elsewhere gets a token only when its app asks for that.
     if !order.plain_page || !inject.unwrap_or(!external) {
-        return page.clone();
+        return page;
     }
     let keys = ["server_url", "client_id", "workspace", "app_id", "token"];
     let query = url::form_urlencoded::Serializer::new(String::new())
@@ -214,15 +234,21 @@ impl Worker for BrowserWorker {
             .and_then(Json::as_str)
             .unwrap_or_default()
             .to_owned();
+        self.outfit(&manifest)
+            .map_err(|error| ServiceError::value(error.to_string()))?;
         self.compiler
             .compile(&app_type, &manifest, files)
             .map_err(|error| ServiceError::value(error.to_string()))
     }
 
     async fn start(&self, order: StartOrder, notices: Notices) -> Result<Started, ServiceError> {
+        let outfit = self
+            .outfit(&order.manifest)
+            .map_err(|error| ServiceError::value(error.to_string()))?;
         let session = self.enter(&order.session);
         let python = order.app_type == "web-python" && !order.plain_page;
         session.python.store(python, Ordering::Relaxed);
+        let timeout = Duration::from_secs_f64(order.timeout.max(1.0));
         let config = json!({
             "server_url": order.server_url,
             "workspace": order.workspace,
@@ -238,12 +264,15 @@ impl Worker for BrowserWorker {
                 "HYPHA_TOKEN": order.token,
             },
         });
-        let start = self
-            .compiler
-            .start_of(&order.app_type, &order.manifest, order.page.as_deref());
+        let start = match outfit.is_common(&self.options) {
+            true => self
+                .compiler
+                .start_of(&order.app_type, order.page.as_deref()),
+            false => PageStart::Fresh,
+        };
         let open = OpenPage {
             request: PageRequest {
-                url: page_address(&order, &config),
+                url: page_address(&order, &config, &outfit.options.base_url),
                 // The config goes into documents of the address's own origin, which for an
                 // external app is somebody else's.
                 init: if order.app_type == "web-app" {
@@ -252,7 +281,8 @@ impl Worker for BrowserWorker {
                     config
                 },
                 session: order.session.clone(),
-                timeout: Duration::from_secs_f64(order.timeout.max(1.0)),
+                timeout,
+                outfit,
                 start,
             },
             notices,
@@ -265,7 +295,20 @@ impl Worker for BrowserWorker {
             .await
             .map_err(|_| ServiceError::runtime("the browser is restarting"))?;
         let page = opened.map_err(|error| ServiceError::runtime(error.to_string()))?;
-        *session.page.lock() = Some(page);
+        *session.page.lock() = Some(page.clone());
+        if let Some(path) = order.manifest.get("startup_script").and_then(Json::as_str) {
+            let base = order.page_url.strip_suffix(&order.entry_point);
+            let base = base.unwrap_or(&order.page_url);
+            if let Err(text) = startup_script::run(&page, base, path, timeout).await {
+                session.logs.lock().push(LogLine {
+                    kind: LogKind::Console,
+                    level: "warning".into(),
+                    text,
+                    source: "server".into(),
+                    ts: now(),
+                });
+            }
+        }
         Ok(Started::default())
     }
 

@@ -23,6 +23,7 @@ impl StreamHandler<Notice> for SessionActor {
             Notice::PageError(text) => self.see(Sighting::PageError(text), ctx),
             Notice::ScriptFailed(text) => self.see(Sighting::ScriptFailed(text), ctx),
             Notice::Crashed(reason) => self.crashed(reason, ctx),
+            Notice::Over(reason) => self.end(&reason, ctx),
             Notice::Completed | Notice::Exited { code: 0, .. } => self.completed(ctx),
             Notice::Exited { cause, .. } => self.crashed(cause, ctx),
         }

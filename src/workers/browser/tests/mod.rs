@@ -94,6 +94,7 @@ impl Site {
             session: "ws/client".into(),
             timeout: LIMIT,
             start: PageStart::Fresh,
+            outfit: Outfit::default(),
         }
     }
 
