@@ -229,12 +229,10 @@ fn what_others_wait_for_weighs_little() {
     let answer = || map! { "type" => "method", "to" => "a", "method" => "s.resolve" };
     assert_eq!(weight(&b, answer()), Weight::Full, "nobody asked");
     assert_eq!(weight(&a, call()), Weight::Full);
+    let beat = || map! { "type" => "method", "to" => "a", "method" => "s.heartbeat" };
+    assert_eq!(weight(&b, beat()), Weight::Light);
     assert_eq!(weight(&b, answer()), Weight::Light);
-    assert_eq!(
-        weight(&b, answer()),
-        Weight::Full,
-        "one answer for one question"
-    );
+    assert_eq!(weight(&b, answer()), Weight::Full, "one answer for a call");
     weight(&a, call());
     let mut hidden = answer();
     hidden.insert("session", "t");
@@ -248,6 +246,7 @@ fn what_others_wait_for_weighs_little() {
         || map! { "type" => "method", "to" => "*/srv", "method" => "s.cb0#send", "session" => "u" };
     let own = || map! { "type" => "method", "to" => "*/srv", "method" => "services.x.f", "session" => "u" };
     assert_eq!(weight(&b, own()), Weight::Full);
+    assert_eq!(weight(&b, lent()), Weight::Light);
     assert_eq!(weight(&b, lent()), Weight::Light);
     assert_eq!(weight(&b, lent()), Weight::Full);
     let large = frame(own(), &vec![0; LARGE_BODY]);

@@ -61,7 +61,7 @@ async def echo(line):
     await line.send_text(await line.receive_text())
     await line.close()
 
-app = Starlette(routes=[Route("/", where), Route("/where/", where, name="where"), WebSocketRoute("/ws", echo)])
+app = Starlette(routes=[Route("/", where, name="home"), Route("/where/", where, name="where"), WebSocketRoute("/ws", echo)])
 """
 
 
@@ -78,8 +78,6 @@ async def test_an_app_is_at_the_root_of_its_host(node):
 
 
 async def test_a_websocket_of_a_host(node):
-    async with websockets.connect(f"ws://127.0.0.1:{node.port}/ws", additional_headers={"Host": "ignored"}) as line:
-        await line.send("{}")  # the clients' own endpoint, on the server's own name
     url = f"ws://app.example.org:{node.port}/ws"
     async with websockets.connect(url, host="127.0.0.1", port=node.port) as line:
         await line.send("hello")
@@ -109,7 +107,7 @@ async def test_nothing_else_is_reached_by_such_a_name(node, path):
     admin = bearer(node.root_token)
     for host in ("app.example.org", "files.example.org", "view.example.org"):
         answer = await node.get(host, path, **admin)
-        assert answer.status_code == 404, (host, path, answer.text)
+        assert answer.status_code in (400, 404), (host, path, answer.text)
 
 
 async def test_other_names_reach_the_server(node):

@@ -346,3 +346,26 @@ async def test_three_starts_wake_one_worker(controller, offering):
     sessions = await asyncio.gather(*(controller.start(app.id) for app in apps))
     assert len({session["worker_id"] for session in sessions}) == 1
     assert len([s for s in await controller.list_running() if s["app_id"] == offering.id]) == 1
+
+
+# --- who may switch workers off ------------------------------------------------------------
+
+@pytest.mark.ours
+async def test_strangers_switch_no_workers_off(controller, connect, worker, alice, bob):
+    """By the rights in the worker's own workspace, not in the caller's."""
+    app = await install(controller, worker.kind)
+    session = await controller.start(app.id)
+    stranger = await (await connect(bob)).get_service("public/server-apps")
+    reader = await (await connect(token=bob.token("r", workspace=alice.workspace))).get_service("public/server-apps")
+    builtin = next(w["id"] for w in await controller.list_workers() if w["id"].startswith("public/"))
+    for who, target in ((stranger, worker.id), (reader, worker.id), (stranger, builtin), (controller, builtin)):
+        for disabled in (True, False):
+            assert "permission" in (await failure_text(who.edit_worker(target, disabled=disabled))).lower()
+    [listed] = await controller.list_workers(app_type=worker.kind)
+    assert listed["disabled"] is False
+    assert [s["id"] for s in await controller.list_running()] == [session["id"]]
+    # A worker of the stranger's own with the same name changes nothing here.
+    client, service = worker.id.split("/")[1].split(":")
+    assert "not found" in await failure_text(stranger.edit_worker(f"{client}:{service}", disabled=True))
+    [listed] = await controller.list_workers(app_type=worker.kind)
+    assert listed["disabled"] is False
