@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use parking_lot::Mutex;
 
 use super::{Browser, Node, NodeActor, NodeError, Startup};
 use crate::admin::AdminService;
 use crate::apps::session::SessionJournal;
 use crate::apps::store::AppStore;
 use crate::apps::{Controller, Handed, Host, WorkspacesActor};
-use parking_lot::Mutex;
-
 use crate::artifacts::ArtifactStore;
 use crate::artifacts::service::{AppRemoval, ArtifactService};
 use crate::artifacts::storage::StorageService;
@@ -39,6 +38,7 @@ use crate::supervision::{
     spawn_detached, start_here,
 };
 use crate::workers::browser::{BrowserActor, BrowserService, BrowserSettings, BrowserWorker};
+use crate::workers::mcp::{McpService, McpWorker};
 use crate::workers::process::{
     ProcessService, ProcessSettings, ProcessesActor, PythonWorker, TerminalService, TerminalWorker,
 };
@@ -289,6 +289,11 @@ fn build_apps(
         true => Some(add_processes(config, &host, apps, python)?),
         false => None,
     };
+    if config.server.enable_mcp {
+        let worker = Arc::new(McpWorker::new(directory.router.server_id()));
+        host.workers.add(worker.clone());
+        directory.offer(PUBLIC, McpService::new(worker))?;
+    }
     Ok(AppsParts {
         host: Some(host),
         browser,

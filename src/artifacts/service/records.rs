@@ -48,9 +48,6 @@ impl ArtifactService {
         {
             return Err(not_implemented("This server has no git storage."));
         }
-        if config.get("publish_to").is_some_and(|to| !to.is_null()) {
-            return Err(not_implemented("This server does not publish to Zenodo."));
-        }
         let new = Creation {
             workspace,
             alias,
