@@ -1,14 +1,17 @@
-//! Going back from a new version that does nothing but crash.
+//! Going back from a new version that does nothing but crash, or that does not start.
 //!
 //! A version is new until it has run well for a while, or is a day old. When a session of a new
-//! version crashes more often than its supervisor tolerates, the version before becomes current
-//! again.
+//! version crashes more often than its supervisor tolerates, or as many starts of it fail, the version
+//! before becomes current again.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use dashmap::DashMap;
+
 use super::host::Host;
 use super::session::SessionEntry;
+use super::startup::WaitFor;
 use crate::supervision::{Intensity, spawn_detached};
 
 /// A version that ran for so long in one life is not to blame for what comes after.
@@ -29,7 +32,70 @@ fn is_loop(crashes: &[f64], now: f64, tolerated: Intensity) -> bool {
     recent > tolerated.max_restarts as usize
 }
 
+/// The starts of apps that failed lately, each with its version and times.
+#[derive(Default)]
+pub(super) struct FailedStarts(DashMap<(String, String), (String, Vec<f64>)>);
+
+impl FailedStarts {
+    /// Notes a failure; whether there are now too many of this version.
+    fn note(&self, workspace: &str, app: &str, version: &str, now: f64) -> bool {
+        let key = (workspace.to_owned(), app.to_owned());
+        let mut entry = self.0.entry(key).or_default();
+        let (of, times) = &mut *entry;
+        if of != version {
+            (*of, *times) = (version.to_owned(), Vec::new());
+        }
+        let tolerated = Intensity::default();
+        times.retain(|at| now - at < tolerated.within.as_secs_f64());
+        times.push(now);
+        is_loop(times, now, tolerated)
+    }
+
+    /// A start worked, or the app is no more.
+    pub fn clear(&self, workspace: &str, app: &str) {
+        self.0.remove(&(workspace.to_owned(), app.to_owned()));
+    }
+}
+
 impl Host {
+    /// A session did not start although its worker was there. Starts that were asked for in a way of
+    /// their own tell nothing of the version.
+    pub(super) fn judge_failed_start(&self, entry: &Arc<SessionEntry>, cause: &str) {
+        let order = &entry.order;
+        let usual = order
+            .manifest
+            .startup_config()
+            .and_then(|startup| startup.plan(&order.manifest))
+            .is_ok_and(|plan| {
+                let wait = match &order.plan.wait {
+                    WaitFor::Service(name) => order.manifest.service(name).is_some(),
+                    _ => false,
+                };
+                order.plan.timeout >= plan.timeout && (wait || order.plan.wait == plan.wait)
+            });
+        let worker_there = entry
+            .worker()
+            .is_some_and(|worker| self.workers.get(&worker).is_some());
+        if order.trial || order.staged || !usual || !worker_there || order.worker_id.is_some() {
+            return;
+        }
+        let (workspace, app) = (entry.workspace().to_owned(), order.app.clone());
+        let version = order.version.clone();
+        let now = self.clock.unix();
+        let (true, Ok(host)) = (
+            self.failed_starts.note(&workspace, &app, &version, now),
+            self.shared(),
+        ) else {
+            return;
+        };
+        let cause = format!("version {version} does not start: {cause}");
+        spawn_detached("judge version", async move {
+            if let Err(error) = host.go_back(&workspace, &app, &version, cause).await {
+                tracing::error!(workspace, app, version, %error, "a version cannot be judged");
+            }
+        });
+    }
+
     /// Looks at a session that has just crashed or ended: what its version has to answer for.
     pub(super) fn judge_version(&self, entry: &Arc<SessionEntry>, ran_for: f64, cause: &str) {
         let order = &entry.order;
@@ -52,7 +118,8 @@ impl Host {
             let judged = if proven {
                 host.store.prove(workspace, app, version).await
             } else {
-                host.go_back(workspace, app, version, &cause).await
+                let cause = format!("version {version} keeps crashing: {cause}");
+                host.go_back(workspace, app, version, cause).await
             };
             if let Err(error) = judged {
                 tracing::error!(workspace, app, version, %error, "a version cannot be judged");
@@ -65,7 +132,7 @@ impl Host {
         workspace: &str,
         app: &str,
         version: &str,
-        cause: &str,
+        cause: String,
     ) -> Result<(), super::store::AppStoreError> {
         let versions = self.store.versions(workspace, app).await?;
         let now = self.clock.unix();
@@ -76,13 +143,12 @@ impl Host {
         if !new {
             return Ok(());
         }
-        let cause = format!("version {version} keeps crashing: {cause}");
         let Some(before) = self.store.retire(workspace, app, version, &cause).await? else {
             return Ok(());
         };
         self.announce_rollback(workspace, app, version, &before, &cause);
         let ended = self
-            .replace_sessions(workspace, app, "its version keeps crashing")
+            .replace_sessions(workspace, app, "its version fails again and again")
             .await;
         if let Err(error) = ended {
             tracing::warn!(workspace, app, %error, "sessions of a failing version go on");
@@ -106,6 +172,23 @@ mod tests {
         assert!(is_new(false, committed, clock.unix()));
         clock.advance(Duration::from_secs(1));
         assert!(!is_new(false, committed, clock.unix()));
+    }
+
+    #[test]
+    fn failed_starts_count_for_their_version() {
+        let starts = FailedStarts::default();
+        let tolerated = Intensity::default().max_restarts;
+        for number in 0..tolerated {
+            assert!(!starts.note("ws", "app", "v1", f64::from(number)));
+        }
+        assert!(!starts.note("ws", "app", "v2", 10.0), "another version");
+        assert!(!starts.note("ws", "other", "v1", 10.0), "another app");
+        for number in 0..tolerated {
+            let last = starts.note("ws", "app", "v2", 11.0 + f64::from(number));
+            assert_eq!(last, number + 1 == tolerated);
+        }
+        starts.clear("ws", "app");
+        assert!(!starts.note("ws", "app", "v2", 20.0));
     }
 
     #[test]

@@ -6,19 +6,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use rand::rng;
 
 use super::app_actor::{AppActor, EndSessions};
 use super::autoscaler::ScalingTable;
+use super::choosing::Offering;
 use super::daemons::Daemons;
+use super::deploy::FailedStarts;
 use super::download::Downloader;
 use super::handed::Handed;
-use super::ids::{AppRef, WorkerId, is_session_client};
+use super::ids::is_session_client;
 use super::lazy_limit::LazyLimit;
 use super::pages::PageGrants;
-use super::selection::{
-    WorkerCandidate, WorkerError, candidates, many_workers, named, worker_mode,
-};
+use super::selection::WorkerError;
 use super::session::{
     ClientBack, ClientGone, SeeService, SessionJournal, SessionTable, WorkerGone,
 };
@@ -26,15 +25,12 @@ use super::store::AppStore;
 use super::workspace_actor::{AddWorker, EnsureApp, RemoveApp, RemoveWorker, WorkspaceActor};
 use super::workspaces_actor::{EnsureWorkspace, RemoveWorkspace, WorkspacesActor};
 use crate::artifacts::service::AppRemoval;
-use crate::identity::{Level, UserInfo};
+use crate::identity::Level;
 use crate::peer::{CallContext, ErrorClass, ServiceError};
 use crate::supervision::{AddrSlot, SharedClock, spawn_detached};
 use crate::wire::{Map, Value};
-use crate::workers::{SERVICE_TYPE, Worker, WorkerTable};
-use crate::workspace::{
-    AppHost, DEFAULT_SELECT_TIMEOUT, Directory, PUBLIC, Pick, SelectionMode, ServiceRecord, ask,
-    settle,
-};
+use crate::workers::{SERVICE_TYPE, WorkerTable};
+use crate::workspace::{AppHost, Directory, SelectionMode, ServiceRecord};
 
 /// How long a start waits for workers that are registering.
 pub(super) const DISCOVERY: Duration = Duration::from_secs(5);
@@ -60,18 +56,9 @@ pub struct Host {
     pub(super) daemons: Daemons,
     pub(super) lazy_limit: LazyLimit,
     pub(super) downloads: Downloader,
+    pub(super) offering: Offering,
+    pub(super) failed_starts: FailedStarts,
     own: Weak<Host>,
-}
-
-/// Which worker an app wants.
-pub struct WorkerWish<'a> {
-    pub workspace: &'a str,
-    pub app: &'a str,
-    pub app_type: &'a str,
-    /// Exactly this one, whatever the mode says.
-    pub worker_id: Option<&'a str>,
-    /// How to choose among several.
-    pub mode: Option<&'a str>,
 }
 
 /// A supervisor did not answer: it is being restarted.
@@ -106,6 +93,8 @@ impl Host {
             daemons: Daemons::default(),
             lazy_limit: LazyLimit::default(),
             downloads: Downloader::default(),
+            offering: Offering::default(),
+            failed_starts: FailedStarts::default(),
             own: own.clone(),
         })
     }
@@ -167,6 +156,7 @@ impl Host {
     /// Takes down the actor of an app that is no more.
     pub async fn remove_app(&self, workspace: &str, app: &str) -> Result<(), ServiceError> {
         self.daemons.forget(workspace, app);
+        self.failed_starts.clear(workspace, app);
         self.end_sessions(workspace, app, None, "uninstalled")
             .await?;
         self.scaling.forget(workspace, app);
@@ -209,97 +199,9 @@ impl Host {
                     tracing::warn!(workspace, app, %error, "no actor for an installed app");
                 }
                 host.adopt_daemon(&workspace, &app).await;
+                host.offering.may(&workspace);
             }
         });
-    }
-
-    /// What the selection knows of all workers.
-    pub fn candidates(&self) -> Vec<WorkerCandidate> {
-        self.workers
-            .all()
-            .into_iter()
-            .filter_map(|info| {
-                Some(WorkerCandidate {
-                    id: WorkerId::parse(&info.id, PUBLIC).ok()?,
-                    disabled: self.workers.is_disabled(&info.id),
-                    supported_types: info.supported_types,
-                    provider: info
-                        .client
-                        .as_deref()
-                        .and_then(|client| self.provider(client)),
-                    dormant: false,
-                })
-            })
-            .collect()
-    }
-
-    /// The app whose session runs a worker.
-    fn provider(&self, client: &str) -> Option<AppRef> {
-        let entry = self.sessions.get(client)?;
-        Some(AppRef {
-            workspace: Some(entry.workspace().to_owned()),
-            alias: entry.order.app.clone(),
-        })
-    }
-
-    /// Chooses a worker (server-apps.md 3.3).
-    ///
-    /// # Errors
-    /// The texts of `selection`.
-    pub async fn choose_worker(
-        &self,
-        wanted: &WorkerWish<'_>,
-        caller: &Arc<UserInfo>,
-    ) -> Result<Arc<dyn Worker>, ServiceError> {
-        let WorkerWish {
-            workspace,
-            app_type,
-            app,
-            ..
-        } = *wanted;
-        self.workers.complete(workspace, DISCOVERY).await;
-        let all = self.candidates();
-        let chosen = match wanted.worker_id {
-            Some(id) => {
-                let id = WorkerId::parse(id, workspace)
-                    .map_err(|error| ServiceError::value(error.to_string()))?;
-                named(&all, &id, app_type)?
-            }
-            None => {
-                let found = candidates(&all, workspace, app, app_type)?;
-                let mode = worker_mode(wanted.mode)?;
-                let load = |at: usize| self.workers.sessions(&found[at].id.to_string()) as f64;
-                let picked = mode.pick(found.len(), load, &mut rng());
-                match picked {
-                    Pick::Index(at) => found[at],
-                    Pick::Ambiguous => return Err(many_workers(app_type, &found).into()),
-                    Pick::Ask {
-                        criterion,
-                        function,
-                    } => {
-                        let opinions = found
-                            .iter()
-                            .map(|worker| self.opinion(&worker.id, &function, caller));
-                        let answers = ask(criterion, opinions.collect()).await;
-                        found[settle(criterion, &answers, &mut rng()).unwrap_or(0)]
-                    }
-                    Pick::Nothing => found[0],
-                }
-            }
-        };
-        self.workers
-            .get(&chosen.id.to_string())
-            .ok_or_else(|| WorkerError::NoWorker(app_type.to_owned()).into())
-    }
-
-    /// What a worker's function answers in a `select:` mode; NaN when that is no number.
-    async fn opinion(&self, id: &WorkerId, function: &str, caller: &Arc<UserInfo>) -> Option<f64> {
-        let worker = self.workers.get(&id.to_string())?;
-        let asked = worker.opinion(function, caller, DEFAULT_SELECT_TIMEOUT);
-        // The limit holds even against a worker that answers with heartbeats only.
-        let answer = tokio::time::timeout(DEFAULT_SELECT_TIMEOUT, asked).await;
-        let answer = answer.ok()?.ok()?;
-        Some(answer.as_f64().unwrap_or(f64::NAN))
     }
 
     /// Tells a session what its client does; others are not concerned.
@@ -454,7 +356,7 @@ impl AppHost for Host {
 
 impl Host {
     /// Services that the installed apps of a workspace offer, from their manifests.
-    async fn manifest_services(&self, workspace: &str) -> Vec<Map> {
+    pub(super) async fn manifest_services(&self, workspace: &str) -> Vec<Map> {
         let apps = match self.store.list(workspace).await {
             Ok(apps) => apps,
             Err(error) => {

@@ -179,11 +179,27 @@ impl WorkerId {
         })
     }
 
+    /// The worker that a service of an installed app would be: `workspace/*:service@app`.
+    pub fn offered(workspace: &str, service: &str, app: &str) -> Result<Self, IdError> {
+        let service_id = format!("{service}@{app}");
+        if !(is_part(workspace) && is_part(service) && is_part(app)) {
+            return Err(IdError::Worker(format!("{workspace}/*:{service_id}")));
+        }
+        Ok(Self {
+            workspace: workspace.to_owned(),
+            client_id: "*".to_owned(),
+            service_id,
+        })
+    }
+
     /// Parses the full form; without a workspace, `current` is taken.
     pub fn parse(text: &str, current: &str) -> Result<Self, IdError> {
         let refuse = || IdError::Worker(text.to_owned());
         let (workspace, rest) = text.split_once('/').unwrap_or((current, text));
         let (client_id, service_id) = rest.split_once(':').ok_or_else(refuse)?;
+        if let ("*", Some((service, app))) = (client_id, service_id.split_once('@')) {
+            return Self::offered(workspace, service, app).map_err(|_| refuse());
+        }
         Self::new(workspace, client_id, service_id).map_err(|_| refuse())
     }
 
@@ -317,8 +333,19 @@ mod tests {
             ("public", "server", "browser-worker")
         );
         assert_eq!(WorkerId::parse("c:w", "ws").unwrap().to_string(), "ws/c:w");
+        let offered = WorkerId::parse("ws/*:worker@app", "x").unwrap();
+        assert_eq!(offered.to_string(), "ws/*:worker@app");
         for bad in [
-            "", "w", "ws/w", "a/b/c:d", "a/b:c:d", "a/b:", "a/:c", "a/b:c@d",
+            "",
+            "w",
+            "ws/w",
+            "ws/*:w",
+            "ws/*:w@a@b",
+            "a/b/c:d",
+            "a/b:c:d",
+            "a/b:",
+            "a/:c",
+            "a/b:c@d",
         ] {
             assert!(WorkerId::parse(bad, "ws").is_err(), "{bad}");
         }

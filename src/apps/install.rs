@@ -10,8 +10,9 @@ use dashmap::DashMap;
 use serde_json::{Map as JsonMap, Value as Json, json};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use super::choosing::WorkerWish;
 use super::files::{AppFile, FileError, normalise_files};
-use super::host::{Host, WorkerWish};
+use super::host::Host;
 use super::ids::AppId;
 use super::manifest::{Manifest, ManifestError, given_manifest};
 use super::progress::{Progress, Step};

@@ -6,6 +6,7 @@
 
 mod app_actor;
 pub mod autoscaler;
+mod choosing;
 mod controller;
 mod copying;
 mod daemons;

@@ -129,16 +129,17 @@ impl Host {
     /// Writes the services of a start into a manifest that has none, so that they are found when
     /// the app does not run; in the background.
     fn note_services(&self, workspace: &str, app: &str, version: &str, record: &Map) {
-        let services = manifest_services(record);
         let Ok(host) = self.shared() else {
             return;
         };
-        if services.is_empty() {
+        if manifest_services(record).is_empty() {
             return;
         }
+        let record = record.clone();
         let (workspace, app) = (workspace.to_owned(), app.to_owned());
         let version = version.to_owned();
         spawn_detached("note services", async move {
+            let services = host.services_of(&workspace, &record).await;
             let note = move |fields: &mut serde_json::Map<String, serde_json::Value>| {
                 let mut manifest = Manifest::from(std::mem::take(fields));
                 let changed = manifest.services().is_empty() && manifest.set_services(services);

@@ -6,7 +6,7 @@ use super::host::Host;
 use super::install::startup_context;
 use super::manifest::Manifest;
 use super::progress::Step;
-use super::start::{StartRequest, manifest_services};
+use super::start::StartRequest;
 use super::startup::StartupConfig;
 use super::store::{AppStoreError, Slot, VersionSelector};
 use crate::peer::{CallContext, Callback, ServiceError};
@@ -88,9 +88,10 @@ impl Host {
         };
         let record = self.start(request, context).await?;
         let session = record.get_str("id").map(str::to_owned);
+        let services = self.services_of(trial.workspace, &record).await;
         self.end_sessions(trial.workspace, trial.app, session, "trial start done")
             .await?;
-        Ok(manifest_services(&record))
+        Ok(services)
     }
 
     /// Tries what is staged and makes it the current version (server-apps.md 1.3). The stage stays

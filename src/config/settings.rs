@@ -117,6 +117,13 @@ pub static SETTINGS: &[Setting] = &[
         "Folders served as they are: /name:folder",
     ),
     setting(
+        "server.hosts",
+        Some("hosts"),
+        &["RHIZOME_HOSTS"],
+        List,
+        "Names of their own for apps and sites: host=/workspace/apps/service",
+    ),
+    setting(
         "server.disable_agent_skills",
         Some("disable-agent-skills"),
         &["HYPHA_DISABLE_AGENT_SKILLS"],

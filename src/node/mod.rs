@@ -64,6 +64,8 @@ pub enum NodeError {
     },
     #[error("server.static_mounts: {0}")]
     StaticMount(String),
+    #[error("server.hosts: {0}")]
+    Host(String),
     #[error("cannot use the folder {path}: {source}")]
     Folder {
         path: String,

@@ -58,7 +58,7 @@ impl Peer {
         let client = incoming.caller.clone();
         let work = work.map(move |outcome| {
             // The answer to this one allows the next one.
-            client.owed.asked();
+            client.owed.served();
             outcome.map(Reply::Value)
         });
         self.run("callback", reply_to, work);

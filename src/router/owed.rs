@@ -1,8 +1,8 @@
 //! What a client owes: answers to what others asked of it.
 //!
 //! The message rate is there against clients that send on their own account. An app that is called a
-//! thousand times a second has to answer a thousand times a second, so each message that was sent to
-//! it and waits for something allows one answer beyond the rate.
+//! thousand times a second has to answer a thousand times a second, so each call that was sent to it
+//! allows a first sign of life and an answer beyond the rate.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -14,11 +14,20 @@ const MOST: u32 = 4096;
 pub struct Owed(AtomicU32);
 
 impl Owed {
-    /// Something was asked of the client.
-    pub fn asked(&self) {
+    /// The client was called: it says that it works on it, and answers.
+    pub fn called(&self) {
+        self.add(2);
+    }
+
+    /// A call of the client to a function that it was lent has been answered: the next may follow.
+    pub fn served(&self) {
+        self.add(1);
+    }
+
+    fn add(&self, more: u32) {
         // Two that pass the bound together do no harm.
         if self.0.load(Ordering::Relaxed) < MOST {
-            self.0.fetch_add(1, Ordering::Relaxed);
+            self.0.fetch_add(more, Ordering::Relaxed);
         }
     }
 
@@ -37,17 +46,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_question_allows_one_answer() {
+    fn each_call_allows_a_sign_of_life_and_an_answer() {
         let owed = Owed::default();
         assert!(!owed.answered());
-        owed.asked();
+        owed.called();
+        assert!(owed.answered() && owed.answered() && !owed.answered());
+        owed.served();
         assert!(owed.answered() && !owed.answered());
     }
 
     #[test]
     fn silence_is_no_capital() {
         let owed = Owed::default();
-        (0..2 * MOST).for_each(|_| owed.asked());
-        assert_eq!((0..2 * MOST).filter(|_| owed.answered()).count() as u32, MOST);
+        (0..2 * MOST).for_each(|_| owed.called());
+        assert_eq!(
+            (0..2 * MOST).filter(|_| owed.answered()).count() as u32,
+            MOST
+        );
     }
 }

@@ -164,7 +164,7 @@ impl Router {
         target.used(now);
         if let Some(session) = header.session {
             target.load.count(now);
-            target.owed.asked();
+            target.owed.called();
             if let Some(open) = &target.open_calls {
                 open.began(session, now);
             }
@@ -200,7 +200,9 @@ fn weigh(from: &Client, header: &Header<'_>, target: &Target<'_>, length: usize)
     let answers = match target {
         Target::Direct(_) => {
             header.session.is_none()
-                && (method.ends_with(".resolve") || method.ends_with(".reject"))
+                && [".resolve", ".reject", ".heartbeat"]
+                    .iter()
+                    .any(|ending| method.ends_with(ending))
         }
         // Also what a client asks of functions that the server lent it for a call: the server's
         // answers to these allow the next ones.

@@ -450,8 +450,10 @@ class Wire:
         self.listener.close()
 
 
-async def leave_waiting(raw, who, api, service, method, args):
+async def leave_waiting(raw, who, api, service, method, args, names=None):
     """Calls a method of a service of the server that waits, and leaves before it answers.
+
+    With `names` the arguments go by name.
 
     Returns when the server has noticed; `api` is another client in the workspace of `who`.
     """
@@ -459,7 +461,8 @@ async def leave_waiting(raw, who, api, service, method, args):
     peer = await raw(who)
     await peer.send({"type": "method", "from": peer.address, "to": address, "session": uuid.uuid4().hex,
                      "method": f"services.{service_id}.{method}"},
-                    {"args": args, "promise": "*", "t": 15.0})
+                    {"args": [dict(zip(names, args))] if names else args, "with_kwargs": bool(names),
+                     "promise": "*", "t": 15.0})
     # Messages of one connection are taken in order, so the call has begun when this is answered.
     assert await peer.call("echo", 1) == ("resolve", 1)
     client = peer.info["client_id"]

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from fakes import RecordingWorker
-from harness import User, descendants, eventually, failure, failure_text
+from harness import User, descendants, eventually, failure, failure_text, leave_waiting
 from hypha_rpc import connect_to_server
 
 pytestmark = pytest.mark.ours
@@ -369,6 +369,72 @@ async def test_a_new_version_that_only_crashes_gives_way_to_the_one_before(crash
     assert await controller.rollback(app.id, version="v1") == "v1"
     assert [v["failed"] for v in await controller.list_versions(app.id)] == [None, None]
     await owner.api.disconnect()
+
+
+async def test_a_new_version_that_does_not_start_gives_way_as_well(controller, worker):
+    """It passed its trial, and then six starts in a row fail."""
+    app = await install(controller, worker)
+    await install(controller, worker, app_id=app.id, overwrite=True)
+    assert (await controller.get_app_info(app.id))["current_version"] == "v1"
+    worker.fails_with = "no luck"
+    for _ in range(5):
+        assert "no luck" in await failure_text(controller.start(app.id))
+    # Starts that were asked for in a way of their own tell nothing of the version.
+    assert "no luck" in await failure_text(controller.start(app.id, wait_for_service="another"))
+    assert "no luck" in await failure_text(controller.start(app.id, worker_id=worker.id))
+    assert (await controller.get_app_info(app.id))["current_version"] == "v1"
+    assert "no luck" in await failure_text(controller.start(app.id))
+
+    async def back():
+        return (await controller.get_app_info(app.id))["current_version"] == "v0"
+    await eventually(back, 10)
+    [_, second] = await controller.list_versions(app.id)
+    assert "version v1 does not start" in str(second)
+    worker.fails_with = None
+    await controller.start(app.id)
+    assert worker.started[-1]["version"] == "v0"
+
+
+# --- clients that leave --------------------------------------------------------------------
+
+async def test_an_install_whose_client_leaves_is_done_all_the_same(raw, alice, api, controller, serving_worker):
+    """The trial goes on to its end: the app is there, and nothing of the trial stays behind."""
+    go = asyncio.Event()
+    serve = serving_worker.serve
+
+    async def slow(config):
+        await go.wait()
+        await serve(config)
+
+    serving_worker.serve = slow
+    service = await api.get_service("public/server-apps")
+    given = {"source": "x", "app_id": "left-behind", "manifest": manifest(serving_worker.kind)}
+    await leave_waiting(raw, alice, api, service, "install", list(given.values()), names=list(given))
+    await eventually(lambda: serving_worker.started, 10)
+    assert await controller.list_apps() == []
+    go.set()
+
+    async def installed():
+        return [app["id"] for app in await controller.list_apps()] == ["left-behind"]
+    await eventually(installed, 10)
+    assert await (await api.get_service("default@left-behind")).echo(1) == 1
+    await controller.stop_all()
+    assert len(serving_worker.stopped) == 2 and not serving_worker.sessions
+    assert await controller.list_running() == []
+
+
+async def test_an_install_whose_client_leaves_and_fails_leaves_nothing(raw, alice, api, controller, worker):
+    service = await api.get_service("public/server-apps")
+    worker.fails_with = "no luck"
+    given = {"source": "x", "app_id": "left-behind", "manifest": manifest(worker.kind)}
+    await leave_waiting(raw, alice, api, service, "install", list(given.values()), names=list(given))
+    await eventually(lambda: worker.started, 10)
+
+    async def clean():
+        return "does not exist" in await failure_text(controller.get_app_info("left-behind", stage=True))
+    await eventually(clean, 10)
+    worker.fails_with = None
+    await install(controller, worker, app_id="left-behind")
 
 
 # --- logs ----------------------------------------------------------------------------------

@@ -201,7 +201,7 @@ async def test_the_template_configuration(api, controller):
         "timeout": 30, "wait_for_service": "default", "stop_after_inactive": 300}
     assert app_info.autoscaling["max_instances"] == 5
     assert await (await api.get_service(f"default@{app_info.id}")).ping() == "pong"
-    assert len((await controller.get_autoscaling_status(app_info.id))["now"]["instances"]) == 1
+    assert (await controller.list_apps())[0]["autoscaling"]["target_requests_per_instance"] == 100
     await controller.stop_all(app_id=app_info.id)
 
 

@@ -267,3 +267,105 @@ async def test_workers_are_asked_for_their_opinion(controller, server, connect, 
     stopped = list(workers[0].stopped + workers[1].stopped)
     await controller.start(app.id, worker_selection_mode="select:min:stop", wait_for_service=False)
     assert workers[0].stopped + workers[1].stopped == stopped
+
+
+# --- workers that apps offer ---------------------------------------------------------------
+
+@pytest.fixture
+async def offering(controller, serving_worker):
+    """An app that offers a worker for a type of its own, once it runs."""
+    kind = f"offered-{uuid.uuid4().hex[:8]}"
+    inner = {}
+
+    async def start(config):
+        inner[config["id"]] = config
+        return config["id"]
+
+    async def stop(session_id):
+        inner.pop(session_id, None)
+
+    async def get_logs(session_id, type=None, offset=0, limit=None):
+        return {"items": [], "total": 0, "offset": offset, "limit": limit}
+
+    serve = serving_worker.serve
+
+    async def serve_worker(config):
+        await serve(config)
+        await serving_worker.sessions[config["id"]].register_service({
+            "id": "inner-worker", "name": "Inner", "description": "Of an app", "type": "server-app-worker",
+            "config": {"visibility": "protected"}, "supported_types": [kind],
+            "start": start, "stop": stop, "get_logs": get_logs})
+
+    serving_worker.serve = serve_worker
+    app = await controller.install(source="x", manifest=manifest(serving_worker.kind), wait_for_service="inner-worker")
+    app.kind, app.inner = kind, inner
+    return app
+
+
+@pytest.mark.ours
+async def test_a_worker_that_an_app_offers_is_started_when_it_is_needed(controller, offering, alice):
+    assert await controller.list_running() == []
+    [listed] = await controller.list_workers(app_type=offering.kind)
+    dormant = f"{alice.workspace}/*:inner-worker@{offering.id}"
+    assert listed == {"id": dormant, "name": "Inner", "description": "Of an app",
+                      "supported_types": [offering.kind], "disabled": False}
+    app = await install(controller, offering.kind)
+    # It runs since the install; running, it hides what the manifest offers.
+    [listed] = await controller.list_workers(app_type=offering.kind)
+    assert listed["id"].startswith(f"{alice.workspace}/_rapp_")
+    session = await controller.start(app.id)
+    assert session["worker_id"] == listed["id"] and list(offering.inner) == [session["id"]]
+    await controller.stop_all()
+    session = await controller.start(app.id, worker_id=dormant)
+    running = {s["app_id"] for s in await controller.list_running()}
+    assert running == {app.id, offering.id} and list(offering.inner) == [session["id"]]
+    wrong = await failure_text(install(controller, "window", worker_id=f"{alice.workspace}/*:nothing@{offering.id}"))
+    assert "not found" in wrong
+
+
+@pytest.mark.ours
+async def test_an_app_that_works_for_others_is_not_idle(controller, offering):
+    await controller.edit_app(offering.id, startup_config={"stop_after_inactive": 1, "wait_for_service": "inner-worker"})
+    await controller.commit_app(offering.id)
+    app = await install(controller, offering.kind)
+    session = await controller.start(app.id, stop_after_inactive=0)
+    await asyncio.sleep(3)
+    running = {s["app_id"] for s in await controller.list_running()}
+    assert running == {app.id, offering.id}
+    await controller.stop(session["id"])
+
+    async def asleep():
+        return await controller.list_running() == []
+    await eventually(asleep, 10, what="without work it stops")
+
+
+@pytest.mark.ours
+async def test_three_starts_wake_one_worker(controller, offering):
+    apps = [await install(controller, offering.kind) for _ in range(3)]
+    await controller.stop_all()
+    sessions = await asyncio.gather(*(controller.start(app.id) for app in apps))
+    assert len({session["worker_id"] for session in sessions}) == 1
+    assert len([s for s in await controller.list_running() if s["app_id"] == offering.id]) == 1
+
+
+# --- who may switch workers off ------------------------------------------------------------
+
+@pytest.mark.ours
+async def test_strangers_switch_no_workers_off(controller, connect, worker, alice, bob):
+    """By the rights in the worker's own workspace, not in the caller's."""
+    app = await install(controller, worker.kind)
+    session = await controller.start(app.id)
+    stranger = await (await connect(bob)).get_service("public/server-apps")
+    reader = await (await connect(token=bob.token("r", workspace=alice.workspace))).get_service("public/server-apps")
+    builtin = next(w["id"] for w in await controller.list_workers() if w["id"].startswith("public/"))
+    for who, target in ((stranger, worker.id), (reader, worker.id), (stranger, builtin), (controller, builtin)):
+        for disabled in (True, False):
+            assert "permission" in (await failure_text(who.edit_worker(target, disabled=disabled))).lower()
+    [listed] = await controller.list_workers(app_type=worker.kind)
+    assert listed["disabled"] is False
+    assert [s["id"] for s in await controller.list_running()] == [session["id"]]
+    # A worker of the stranger's own with the same name changes nothing here.
+    client, service = worker.id.split("/")[1].split(":")
+    assert "not found" in await failure_text(stranger.edit_worker(f"{client}:{service}", disabled=True))
+    [listed] = await controller.list_workers(app_type=worker.kind)
+    assert listed["disabled"] is False

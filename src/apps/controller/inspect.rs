@@ -117,19 +117,37 @@ impl Controller {
         if workspace != PUBLIC {
             found.extend(table.in_workspace(PUBLIC));
         }
-        let listed: Vec<Value> = found
-            .into_iter()
-            .filter(|info| wanted.is_none_or(|kind| info.supported_types.iter().any(|t| t == kind)))
-            .map(|info| {
-                Value::Map(map! {
-                    "disabled" => table.is_disabled(&info.id),
-                    "id" => info.id,
-                    "name" => info.name,
-                    "description" => info.description,
-                    "supported_types" => info.supported_types,
-                })
+        let fits = |types: &[String]| wanted.is_none_or(|kind| types.iter().any(|t| t == kind));
+        let shown = |id: String, name: String, description: String, types: Vec<String>| {
+            Value::Map(map! {
+                "disabled" => table.is_disabled(&id),
+                "id" => id,
+                "name" => name,
+                "description" => description,
+                "supported_types" => types,
             })
+        };
+        let mut listed: Vec<Value> = found
+            .into_iter()
+            .filter(|info| fits(&info.supported_types))
+            .map(|info| shown(info.id, info.name, info.description, info.supported_types))
             .collect();
+        // Those that apps would offer if they ran.
+        let mut places = vec![workspace.as_str(), PUBLIC];
+        places.dedup();
+        for place in places {
+            for worker in self.host.offered_workers(place).await {
+                if fits(&worker.supported_types) {
+                    let id = worker.id.to_string();
+                    listed.push(shown(
+                        id,
+                        worker.name,
+                        worker.description,
+                        worker.supported_types,
+                    ));
+                }
+            }
+        }
         Ok(listed.into())
     }
 

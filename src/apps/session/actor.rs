@@ -181,6 +181,10 @@ impl SessionActor {
             _ => SessionEvent::Ready,
         };
         self.advance(event, None);
+        if !self.entry.order.trial {
+            let (workspace, app) = (self.entry.workspace(), &self.entry.order.app);
+            self.host.failed_starts.clear(workspace, app);
+        }
         let record = self.record(by);
         self.entry.progress(Step::Started);
         self.entry.settle(Ok(record));
@@ -254,6 +258,7 @@ impl SessionActor {
                 return actor.leave(ExitReason::Error(cause), ctx);
             }
             actor.advance(SessionEvent::CleanedUp, None);
+            actor.host.judge_failed_start(&actor.entry, &cause);
             let outcome = actor.failure(&error, &logs);
             actor.entry.settle(Err(outcome));
             actor.leave(ExitReason::Normal, ctx);
@@ -409,13 +414,20 @@ impl SessionActor {
         );
     }
 
+    /// Whether sessions of other apps run on a worker of this one.
+    fn is_working(&self) -> bool {
+        let workers = &self.host.workers;
+        let own = workers.of_client(&self.entry.id());
+        own.iter().any(|worker| workers.sessions(worker) > 0)
+    }
+
     fn idle_for(&self) -> Duration {
         let router = &self.host.directory.router;
         let Some(client) = router.find(&self.entry.id()) else {
             return self.entry.since_started(self.host.clock.unix());
         };
         let now = router.now_ms();
-        if client.is_busy(now) {
+        if client.is_busy(now) || self.is_working() {
             return Duration::ZERO;
         }
         Duration::from_millis(now.saturating_sub(client.last_traffic()))

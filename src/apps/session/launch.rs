@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::entry::SessionEntry;
+use crate::apps::choosing::WorkerWish;
 use crate::apps::history::LogLine;
-use crate::apps::host::{Host, WorkerWish};
+use crate::apps::host::Host;
 use crate::apps::lifecycle::SessionEvent;
 use crate::apps::progress::{Progress, Step};
 use crate::identity::{Level, TokenRequest};

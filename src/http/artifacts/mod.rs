@@ -9,6 +9,8 @@ mod view;
 mod workspace;
 mod zip;
 
+pub use protection::ALONE;
+
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 

@@ -8,7 +8,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// A page under this policy runs its scripts, but as one of a site of its own: it reads neither
 /// the tokens nor the cookies of the server's pages.
-const ALONE: &str = "sandbox allow-scripts allow-forms allow-popups allow-modals allow-downloads";
+pub const ALONE: &str =
+    "sandbox allow-scripts allow-forms allow-popups allow-modals allow-downloads";
 
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')

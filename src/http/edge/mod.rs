@@ -4,6 +4,7 @@
 mod access;
 mod base;
 mod cors;
+mod hosts;
 mod meter;
 mod origin;
 mod rate;
@@ -21,23 +22,25 @@ use actix_web::web::Data;
 
 use serde_json::json;
 
+pub use hosts::AtRoot;
 pub use meter::Sums;
 
 use access::Access;
 use base::BasePath;
 use cors::{Cors, decorate};
+use hosts::Hosts;
 use meter::{Meter, Meters, Route};
 use origin::Proxies;
 use rate::Limiter;
 
 use crate::config::Config;
-use crate::identity::RangeError;
-use crate::node::Node;
+use crate::node::{Node, NodeError};
 use crate::supervision::SharedClock;
 
 /// The state of the edge, shared by all connections.
 pub struct Edge {
     base: BasePath,
+    hosts: Hosts,
     proxies: Proxies,
     limiter: Limiter,
     cors: Cors,
@@ -46,10 +49,11 @@ pub struct Edge {
 
 impl Edge {
     /// # Errors
-    /// A trusted proxy is no address.
-    pub fn new(config: &Config, clock: SharedClock) -> Result<Self, RangeError> {
+    /// A trusted proxy is no address, or a host leads nowhere.
+    pub fn new(config: &Config, clock: SharedClock) -> Result<Self, NodeError> {
         Ok(Edge {
             base: BasePath::new(config.server.prefix()),
+            hosts: Hosts::parse(&config.server.hosts).map_err(NodeError::Host)?,
             proxies: Proxies::parse(&config.server.trusted_proxies)?,
             limiter: Limiter::new(&config.limits, clock),
             cors: Cors::new(&config.server.allow_origins),
@@ -90,14 +94,20 @@ pub async fn pass<B: MessageBody + 'static>(
 ) -> actix_web::Result<ServiceResponse<EitherBody<B>>> {
     let (meter, began) = (state::<Meter>(&request), Instant::now());
     let edge = state::<Edge>(&request);
-    if let Err(instead) = edge.base.enter(&mut request) {
+    let place = edge.hosts.enter(&mut request);
+    if place.is_none()
+        && let Err(instead) = edge.base.enter(&mut request)
+    {
         return Ok(answer(request, outside(instead)));
     }
     let route = Route::of(request.path());
     let origin = edge.proxies.note(&request);
     let access = Access::of(&request, origin);
     let mut response = guarded(&edge, request, origin, next).await?;
-    edge.base.leave(response.headers_mut());
+    match place {
+        Some(place) => place.leave(response.headers_mut()),
+        None => edge.base.leave(response.headers_mut()),
+    }
     let (status, took) = (response.status(), began.elapsed());
     meter.count(route, status, took);
     if let Some(access) = access {

@@ -1,11 +1,12 @@
 //! A request as the map that services get (http.md 5.3), after the ASGI specification.
 
-use actix_web::HttpRequest;
 use actix_web::http::Version;
+use actix_web::{HttpMessage, HttpRequest};
 use bytes::Bytes;
 
 use super::Visit;
 use crate::gateway::client_ip;
+use crate::http::edge::AtRoot;
 use crate::map;
 use crate::wire::{Map, Value};
 
@@ -32,7 +33,7 @@ fn with_bytes(mut scope: Map, request: &HttpRequest, visit: &Visit) -> Map {
     let mut path = visit.path.clone();
     // Applications get the path below them and no root, as from the reference. Those that ask for
     // it are told where they are, in the way of the ASGI specification.
-    if visit.record.setting("root_path").is_some_and(Value::truthy) {
+    if visit.record.setting("root_path").is_some_and(Value::truthy) && !at_root(request) {
         let root = format!("/{}/apps/{}", visit.workspace, visit.service_id);
         path.insert_str(0, &root);
         scope.insert("root_path", root);
@@ -71,6 +72,11 @@ pub fn event(request: &HttpRequest, visit: &Visit) -> Map {
     event
 }
 
+/// Whether the app has a host of its own.
+fn at_root(request: &HttpRequest) -> bool {
+    request.extensions().get::<AtRoot>().is_some()
+}
+
 fn common(request: &HttpRequest, visit: &Visit) -> Map {
     let info = request.connection_info();
     // Behind a proxy the port is the proxy's, and so unknown.
@@ -85,7 +91,10 @@ fn common(request: &HttpRequest, visit: &Visit) -> Map {
         "client" => peer,
         "scheme" => info.scheme(),
         "method" => request.method().as_str(),
-        "root_path" => visit.node.config.server.prefix(),
+        "root_path" => match at_root(request) {
+            true => String::new(),
+            false => visit.node.config.server.prefix(),
+        },
         "path" => visit.path.as_str(),
         "state" => Map::new(),
         "workspace" => visit.workspace.as_str(),
