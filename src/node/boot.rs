@@ -35,7 +35,10 @@ use crate::supervision::{
     AddrSlot, ChildSpec, ExitSlot, ExitWatch, KillHandle, OnExhausted, SharedClock, SystemClock,
     start_here,
 };
-use crate::workers::browser::{BrowserActor, BrowserService, BrowserSettings, BrowserWorker};
+use crate::wheels::{WheelIndex, WheelSettings};
+use crate::workers::browser::{
+    BrowserActor, BrowserService, BrowserSettings, BrowserWorker, Compiler, Pool,
+};
 use crate::workers::mcp::{McpService, McpWorker};
 use crate::workers::process::{
     ProcessService, ProcessSettings, ProcessesActor, PythonWorker, TerminalService, TerminalWorker,
@@ -121,6 +124,11 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
         startup,
         transfer,
         artifacts,
+        wheels: WheelIndex::new(WheelSettings {
+            upstream: config.apps.wheel_index.clone(),
+            folder: config.server.data_dir.join("wheels"),
+            max_bytes: config.apps.wheel_cache_mb.saturating_mul(1 << 20),
+        }),
         config,
         clock,
         directory,
@@ -251,10 +259,20 @@ fn build_apps(
 fn add_browser(config: &Config, host: &Arc<Host>) -> Result<Browser, NodeError> {
     let slot = AddrSlot::new();
     let directory = &host.directory;
+    let compiler = Compiler::new(None)?;
+    let pool = Pool::new(
+        config.browser.pool(),
+        compiler.waiting_pages()?,
+        &host.local_url,
+        host.clock.clone(),
+    );
     let worker = Arc::new(BrowserWorker::new(
         directory.router.server_id(),
         slot.clone(),
-    )?);
+        compiler,
+        pool.clone(),
+        config.apps.max_browser_sessions,
+    ));
     host.workers.add(worker.clone());
     directory.offer(PUBLIC, BrowserService::new(worker))?;
     let chromium = config.apps.chromium.as_str();
@@ -263,9 +281,14 @@ fn add_browser(config: &Config, host: &Arc<Host>) -> Result<Browser, NodeError> 
         no_sandbox: config.apps.no_sandbox.then_some(true),
         profile_dir: config.server.data_dir.join("browser"),
         max_sessions: config.apps.max_browser_sessions,
+        offline: config.apps.browser_offline,
         ..BrowserSettings::default()
     };
-    Ok(Browser { slot, settings })
+    Ok(Browser {
+        slot,
+        settings,
+        pool,
+    })
 }
 
 /// Offers the workers whose sessions are processes.
@@ -394,9 +417,10 @@ fn child_specs(node: &Arc<Node>) -> ChildSpecs {
     .on_exhausted(OnExhausted::KeepTrying);
     let mut specs = vec![watchdog, reaper, keeper];
     if let Some(browser) = &node.browser {
-        let (settings, clock) = (browser.settings.clone(), node.clock.clone());
+        let (settings, pool) = (browser.settings.clone(), browser.pool.clone());
+        let clock = node.clock.clone();
         let spec = ChildSpec::observed("browser", "browser", &browser.slot, move |args, _| {
-            BrowserActor::new(settings.clone(), clock.clone(), args.exit)
+            BrowserActor::new(settings.clone(), pool.clone(), clock.clone(), args.exit)
         });
         specs.push(
             spec.on_exhausted(OnExhausted::KeepTrying)

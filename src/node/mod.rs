@@ -36,7 +36,8 @@ use crate::peer::ServiceError;
 use crate::startup::{self, EntryError, StartupActor, StartupEntry};
 use crate::store::StoreError;
 use crate::supervision::{AddrSlot, SharedClock, Stop};
-use crate::workers::browser::{BrowserActor, BrowserSettings, CompileError};
+use crate::wheels::WheelIndex;
+use crate::workers::browser::{BrowserActor, BrowserSettings, CompileError, Pool};
 use crate::workers::process::ProcessesActor;
 use crate::workspace::Directory;
 
@@ -98,6 +99,7 @@ pub enum NodeError {
 pub(crate) struct Browser {
     slot: AddrSlot<BrowserActor>,
     settings: BrowserSettings,
+    pool: Arc<Pool>,
 }
 
 /// The startup functions and their place in the tree.
@@ -116,6 +118,8 @@ pub struct Node {
     /// Files, and the addresses under which they are put and fetched.
     pub transfer: Arc<Transfer>,
     pub artifacts: ArtifactStore,
+    /// Packages for Python apps in pages.
+    pub wheels: WheelIndex,
     pub apps: Option<Arc<Host>>,
     browser: Option<Browser>,
     processes: Option<AddrSlot<ProcessesActor>>,
@@ -125,6 +129,11 @@ pub struct Node {
 }
 
 impl Node {
+    /// The pages that the browser makes in advance.
+    pub(crate) fn pool(&self) -> Option<&Pool> {
+        self.browser.as_ref().map(|browser| &*browser.pool)
+    }
+
     /// Whether the node serves: started, and not on its way out.
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire) && !self.gateway.is_draining()

@@ -67,14 +67,11 @@ pub enum CompileError {
     /// A `web-app` without the address to open.
     #[error("web-app type requires 'entry_point' field in manifest")]
     MissingEntryPoint,
-    /// Python in the browser needs a runtime that is not part of this server.
-    #[error("web-python needs the Pyodide runtime, which this server does not have")]
-    WebPython,
     /// A type that this worker does not run.
     #[error("the browser worker does not run apps of type '{0}'")]
     UnsupportedType(String),
     /// Markup where the type wants a script.
-    #[error("an app of type '{0}' needs JavaScript, but its source is markup")]
+    #[error("an app of type '{0}' needs a script, but its source is markup")]
     Markup(String),
     /// A source file that is not text.
     #[error("the source file '{0}' is not valid UTF-8")]

@@ -52,6 +52,9 @@ const SWITCHES: [&str; 29] = [
     "--disable-sync",
 ];
 
+/// Makes every name and address but this machine's own unknown.
+const OFFLINE: &str = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1";
+
 /// How Chromium is found, started and limited.
 #[derive(Debug, Clone)]
 pub struct BrowserSettings {
@@ -65,6 +68,8 @@ pub struct BrowserSettings {
     pub max_sessions: usize,
     /// Whether pages may read answers of other origins without their consent.
     pub disable_web_security: bool,
+    /// Whether pages reach this machine only.
+    pub offline: bool,
     /// Further switches, with their leading dashes.
     pub extra_args: Vec<String>,
     /// How long the browser may take to come up.
@@ -81,6 +86,7 @@ impl Default for BrowserSettings {
             profile_dir: std::env::temp_dir().join("rhizome-browser"),
             max_sessions: 20,
             disable_web_security: false,
+            offline: false,
             extra_args: Vec::new(),
             launch_timeout: Duration::from_secs(60),
             call_timeout: Duration::from_secs(30),
@@ -112,6 +118,9 @@ impl BrowserSettings {
         }
         if self.disable_web_security {
             arguments.push("--disable-web-security".to_owned());
+        }
+        if self.offline {
+            arguments.push(OFFLINE.to_owned());
         }
         arguments.extend(self.extra_args.iter().cloned());
         arguments
