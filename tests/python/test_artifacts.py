@@ -358,3 +358,45 @@ async def test_artifacts_survive_kill_9_and_go_with_their_workspace(crashable, u
         async def gone():
             return "does not exist" in await failure_text(manager.read(other["_id"]))
         await eventually(gone)
+
+
+async def test_a_kill_in_the_middle_of_a_deletion_leaves_no_artifacts(crashable, user):
+    server = crashable(args=())
+    server.start()
+    someone = user("eve", server)
+    name = fresh("lab")
+    async with connect_to_server({"server_url": server.url, "token": someone.token()}) as api:
+        await api.create_workspace({"name": name, "persistent": True})
+        token = await api.generate_token({"workspace": name})
+        async with connect_to_server({"server_url": server.url, "token": token, "workspace": name}) as lab:
+            manager = await lab.get_service("public/artifact-manager")
+            made = await manager.create(alias="data", manifest={"name": "Data"})
+        await api.delete_workspace(name)
+        server.kill()
+    server.start()
+    async with connect_to_server({"server_url": server.url, "token": someone.token()}) as api:
+        # Whoever makes a workspace of this name finds nothing of the one before.
+        await api.create_workspace({"name": name, "persistent": True})
+        manager = await api.get_service("public/artifact-manager")
+        assert "does not exist" in await failure_text(manager.read(made["_id"]))
+
+
+async def test_what_a_deleted_collection_held_stays_outside_of_it(http, manager):
+    collection = await manager.create(alias=fresh("all"), type="collection", manifest={"name": "All"})
+    child = await committed(http, manager, parent_id=collection["id"])
+    await manager.delete(collection["id"])
+    assert (await manager.read(child))["parent_id"] is None
+    roots = await manager.list(filters={"parent_id": None}, limit=1000)
+    assert child in [one["id"] for one in roots]
+    assert await get(http, manager, child, "a.txt") == b"a.txt"
+
+
+async def test_the_count_of_files_follows_when_a_version_is_deleted(http, manager):
+    data = await committed(http, manager, ["a.txt"])
+    await manager.edit(data, version="new", stage=True)
+    for path in ("b.txt", "c.txt"):
+        await put(http, manager, data, path, b"x")
+    await manager.commit(data)
+    assert (await manager.read(data))["file_count"] == 2
+    await manager.delete(data, version="v1", delete_files=True)
+    assert (await manager.read(data))["file_count"] == 1

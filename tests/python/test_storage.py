@@ -177,3 +177,27 @@ async def test_an_s3_server_that_goes_and_comes_back(s3, tmp_path):
     finally:
         server.stop()
     assert KEYS[1] not in server.log.read_text()
+
+
+async def test_parts_that_a_kill_leaves_in_the_bucket_are_given_up(s3, tmp_path):
+    server = Server(tmp_path / "data", tmp_path / "server.log", args=s3.args())
+    server.start()
+    try:
+        who = User(server, "carol")
+        api, files = await storage(server, who)
+        url = await files.put_file("big.bin")
+        async with httpx.AsyncClient(timeout=60) as http:
+            upload = asyncio.create_task(http.put(url, content=os.urandom(48 * MB)))
+            await eventually(lambda: any("part" in name for name in s3.parts_left()), 30, every=0.005)
+            server.kill()
+            await asyncio.gather(upload, return_exceptions=True)
+        await api.disconnect()
+        assert s3.parts_left(), "the upload was over before the kill"
+        server.start()
+        await eventually(lambda: not s3.parts_left(), what="the parts are gone")
+        api, files = await storage(server, who)
+        assert await files.list_files("") == []
+        await api.disconnect()
+    finally:
+        server.stop()
+    assert not leftovers(server)
