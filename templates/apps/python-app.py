@@ -160,8 +160,8 @@ class Packages:
         from pyodide.http import pyfetch
 
         text = str(error).split("\nSee:")[0].strip()
-        names = dict.fromkeys(re.findall(r"'([A-Za-z0-9][\w.-]*)", text) + [re.split(r"[^\w.-]", given.strip())[0]
-                                                                           for given in requirements])
+        names = [re.split(r"[^\w.-]", given.strip())[0] for given in requirements]
+        names = dict.fromkeys(names + re.findall(r"'([A-Za-z0-9][\w.-]+)[^' ]*'", text))
         for name in names:
             answer = await pyfetch(f"{self.index}/{name}/")
             if not answer.ok:

@@ -402,7 +402,8 @@ async def test_wheels_that_do_not_exist(controller):
 
 async def test_the_index_of_packages(server, http):
     answer = await http.get("/assets/pypi/simple/Humanize/", headers={"Origin": "https://elsewhere.example"})
-    assert answer.status_code == 200 and answer.headers["access-control-allow-origin"] == "*"
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] in ("*", "https://elsewhere.example")
     assert answer.headers["content-type"] == "application/vnd.pypi.simple.v1+json"
     page = answer.json()
     assert page["name"] == "humanize" and all(file["filename"].endswith("-none-any.whl") for file in page["files"])
