@@ -203,6 +203,7 @@ pub struct Limits {
     pub http_burst: f64,
     pub http_user_rate: f64,
     pub http_user_burst: f64,
+    pub http_stalled_after: f64,
 }
 
 impl Default for Limits {
@@ -235,6 +236,7 @@ impl Default for Limits {
             http_burst: 500.0,
             http_user_rate: 1000.0,
             http_user_burst: 5000.0,
+            http_stalled_after: 60.0,
         }
     }
 }

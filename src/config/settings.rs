@@ -376,6 +376,13 @@ pub static SETTINGS: &[Setting] = &[
         "HTTP requests of a verified user at once",
     ),
     setting(
+        "limits.http_stalled_after",
+        None,
+        &["RHIZOME_HTTP_STALLED_AFTER"],
+        Float,
+        "Seconds before a caller of an app that neither reads nor sends is cut off",
+    ),
+    setting(
         "apps.enabled",
         Some("enable-server-apps"),
         &["HYPHA_ENABLE_SERVER_APPS"],
