@@ -84,8 +84,12 @@ class Reference(Process):
         (self.folder / "s3").mkdir()
         command = [self.s3server, str(self.folder / "s3"), str(self.s3_port)]
         self.s3 = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-        self.s3.stdout.readline()
-        return super().start()
+        try:
+            self.s3.stdout.readline()
+            return super().start()
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self):
         super().stop()

@@ -64,7 +64,7 @@ async fn open(engine: &Engine, html: String, init: Value) -> (Page, PageEvents) 
     let site = Site::serve(
         &[
             ("/app", html),
-            ("/assets/hypha-rpc-websocket.mjs", STAND_IN.into()),
+            ("/assets/hypha-rpc-websocket.min.mjs", STAND_IN.into()),
         ],
         None,
     )
