@@ -133,7 +133,9 @@ impl Drop for Unfinished {
         crate::supervision::spawn_detached("end an upload", async move {
             if !complete && let Err(error) = inner.bucket.abort_upload(&key, &id).await {
                 tracing::warn!(key, %error, "parts of a failed upload stay for now");
-                noted.map(|noted| inner.journal.leave(noted));
+                if let Some(noted) = noted {
+                    inner.journal.leave(noted);
+                }
             } else if let Some(noted) = noted {
                 inner.journal.end(&noted);
             }
