@@ -285,7 +285,6 @@ async fn a_damaged_index_is_found() {
     }
     finds(
         &[
-            ("error", "index-collection"),
             ("error", "index-uuid"),
             ("error", "no-parent"),
             ("error", "unknown-version"),

@@ -131,14 +131,21 @@ impl Drop for Unfinished {
         let (key, id) = (std::mem::take(&mut self.key), std::mem::take(&mut self.id));
         let noted = self.noted.take();
         crate::supervision::spawn_detached("end an upload", async move {
-            if !complete && let Err(error) = inner.bucket.abort_upload(&key, &id).await {
-                tracing::warn!(key, %error, "parts of a failed upload stay for now");
-                if let Some(noted) = noted {
-                    inner.journal.leave(noted);
-                }
-            } else if let Some(noted) = noted {
-                inner.journal.end(&noted);
+            let gone = complete || given_up(&inner, &key, &id).await;
+            match noted {
+                Some(noted) if gone => inner.journal.end(&noted),
+                Some(noted) => inner.journal.leave(noted),
+                None => {}
             }
         });
     }
+}
+
+/// Gives an upload up; false when the bucket cannot be told now.
+async fn given_up(inner: &Inner, key: &str, id: &str) -> bool {
+    let aborted = inner.bucket.abort_upload(key, id).await;
+    if let Err(error) = &aborted {
+        tracing::warn!(key, %error, "parts of a failed upload stay for now");
+    }
+    aborted.is_ok()
 }
