@@ -16,6 +16,7 @@ pub use settings::{Kind, SETTINGS, Setting};
 use crate::gateway::GatewayLimits;
 use crate::processes::Limits as ProcessLimits;
 use crate::router::MailboxLimits;
+use crate::workers::browser::PoolSettings;
 use crate::workspace::WorkspaceLimits;
 
 /// Everything that can be set; see `config/rhizome.toml` for the meaning of each key.
@@ -27,6 +28,7 @@ pub struct Config {
     pub accounts: Accounts,
     pub limits: Limits,
     pub apps: Apps,
+    pub browser: Browser,
     pub storage: Storage,
     pub startup: Startup,
     pub log: Log,
@@ -201,6 +203,7 @@ pub struct Limits {
     pub http_burst: f64,
     pub http_user_rate: f64,
     pub http_user_burst: f64,
+    pub http_stalled_after: f64,
 }
 
 impl Default for Limits {
@@ -233,6 +236,7 @@ impl Default for Limits {
             http_burst: 500.0,
             http_user_rate: 1000.0,
             http_user_burst: 5000.0,
+            http_stalled_after: 60.0,
         }
     }
 }
@@ -332,6 +336,45 @@ impl Apps {
     /// How long an interpreter stays after its script.
     pub fn linger(&self) -> Duration {
         seconds(self.process_linger)
+    }
+}
+
+/// `[browser]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Browser {
+    pub warm_blank: usize,
+    pub warm_web_worker: usize,
+    pub warm_web_python: usize,
+    pub warm_max_age: f64,
+    pub warm_idle: f64,
+    pub warm_min_memory_mb: u64,
+}
+
+impl Default for Browser {
+    fn default() -> Self {
+        Browser {
+            warm_blank: 1,
+            warm_web_worker: 1,
+            warm_web_python: 0,
+            warm_max_age: 600.0,
+            warm_idle: 300.0,
+            warm_min_memory_mb: 512,
+        }
+    }
+}
+
+impl Browser {
+    /// The pages that are made in advance.
+    pub fn pool(&self) -> PoolSettings {
+        PoolSettings {
+            blank: self.warm_blank,
+            web_worker: self.warm_web_worker,
+            web_python: self.warm_web_python,
+            max_age: seconds(self.warm_max_age),
+            idle: seconds(self.warm_idle),
+            min_memory: self.warm_min_memory_mb.saturating_mul(1 << 20),
+        }
     }
 }
 

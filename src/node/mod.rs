@@ -4,9 +4,11 @@ mod actor;
 mod boot;
 mod counts;
 mod files;
+mod homeless;
 mod memory;
 mod signals;
 mod starting;
+mod storage;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -19,9 +21,11 @@ pub use actor::NodeActor;
 pub use counts::Counts;
 pub use files::prefer_small_pages;
 pub(crate) use memory::tidy_this_thread;
+pub use storage::examine;
 
 use crate::apps::Host;
 use crate::apps::store::AppStoreError;
+use crate::artifacts::store::ArtifactError;
 use crate::artifacts::{ArtifactStore, BlobError, Transfer};
 use crate::config::{Config, ConfigError};
 use crate::gateway::Gateway;
@@ -33,7 +37,7 @@ use crate::startup::{self, EntryError, StartupActor, StartupEntry};
 use crate::store::StoreError;
 use crate::supervision::{AddrSlot, SharedClock, Stop};
 use crate::wheels::WheelIndex;
-use crate::workers::browser::{BrowserActor, BrowserSettings, CompileError};
+use crate::workers::browser::{BrowserActor, BrowserSettings, CompileError, Pool};
 use crate::workers::process::ProcessesActor;
 use crate::workspace::Directory;
 
@@ -70,9 +74,13 @@ pub enum NodeError {
     #[error(transparent)]
     Apps(#[from] AppStoreError),
     #[error(transparent)]
+    Artifacts(#[from] ArtifactError),
+    #[error(transparent)]
     Blobs(#[from] BlobError),
     #[error("storage.s3 is on, and storage.{0} is not set")]
     Storage(&'static str),
+    #[error("there are no records in {0}")]
+    NoStore(String),
     #[error("a page template is broken: {0}")]
     Template(#[from] CompileError),
     #[error(transparent)]
@@ -91,6 +99,7 @@ pub enum NodeError {
 pub(crate) struct Browser {
     slot: AddrSlot<BrowserActor>,
     settings: BrowserSettings,
+    pool: Arc<Pool>,
 }
 
 /// The startup functions and their place in the tree.
@@ -120,6 +129,11 @@ pub struct Node {
 }
 
 impl Node {
+    /// The pages that the browser makes in advance.
+    pub(crate) fn pool(&self) -> Option<&Pool> {
+        self.browser.as_ref().map(|browser| &*browser.pool)
+    }
+
     /// Whether the node serves: started, and not on its way out.
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire) && !self.gateway.is_draining()

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde_json::{Map as JsonMap, Value as Json};
 use tokio::sync::mpsc;
 
@@ -66,6 +67,8 @@ pub struct StartOrder {
     pub page_url: String,
     /// The page is the author's own, not one of our templates.
     pub plain_page: bool,
+    /// The page itself, for the server's own workers and where it is one of our templates.
+    pub page: Option<Bytes>,
     pub token: String,
     pub entry_point: String,
     /// Seconds.
@@ -134,6 +137,11 @@ pub struct LogQuery {
 #[async_trait]
 pub trait Worker: Send + Sync {
     fn info(&self) -> &WorkerInfo;
+
+    /// How the worker is, as JSON, for administrators; null when it says nothing.
+    fn health(&self) -> Json {
+        Json::Null
+    }
 
     /// Turns the sources of an app into what `start` runs. Most workers take them as they are.
     async fn compile(

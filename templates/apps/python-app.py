@@ -324,6 +324,15 @@ class App:
         return json.dumps(outcome, default=repr)
 
 
+async def warm():
+    """Imports what apps import first, before there is an app."""
+    without_ssl()
+    try:
+        import hypha_rpc  # noqa: F401
+    except ImportError:
+        pass  # a runtime from elsewhere gets it together with what the app requires
+
+
 async def run(config, source, files, known, index, runtime):
     """Starts an app: it, or the text of why it does not start."""
     app = App(config, source, files, Packages(known, index, runtime))

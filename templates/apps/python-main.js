@@ -58,25 +58,42 @@ rhizome.launch = (() => {
     return await loadPyodide(options);
   }
 
+  // A runtime with the code that runs apps.
+  async function driven({ assets, driver }, own, url) {
+    const python = await boot(url ?? `${assets}/pyodide/${own.path}`, own?.base ?? ["micropip"], own?.snapshot);
+    const scope = python.toPy({ __name__: "rhizome" });
+    python.runPython(driver, { globals: scope, filename: "<rhizome>" });
+    return { python, run: scope.get("run"), warm: scope.get("warm") };
+  }
+
+  // What was made in advance: the runtimes that there are, which of them runs, and that one.
+  let ahead = null;
+
+  rhizome.warm = async (client) => {
+    const { runtimes, url } = await catalogue(client.assets);
+    const own = url ? null : runtimes[0];
+    const { warm, ...rest } = await driven(client, own, url);
+    await warm();
+    ahead = { runtimes, url, own, ...rest };
+  };
+
   // Runs cells one after the other, as they come from the page.
   function serve(cells, app) {
     cells.onmessage = async ({ data: { id, script } }) => cells.postMessage({ id, outcome: await app.execute(script) });
   }
 
-  return async ({ client: { assets, driver, files }, config, code, cells }) => {
-    const { runtimes, url } = await catalogue(assets);
+  return async ({ client, config, code, files, cells, unfit }) => {
+    const { assets } = client;
+    const { runtimes, url } = ahead ?? await catalogue(assets);
     const requirements = (config.requirements ??= []);
     const modules = imported(code);
     // The documented apps count on it being there.
     if (modules.has("pydantic") && !requirements.some((given) => /^\s*pydantic\b/.test(given))) requirements.push("pydantic");
     const own = url ? null : choose(runtimes, requirements, modules);
-    const base = url ?? `${assets}/pyodide/${own.path}`;
-    const python = await boot(base, own?.base ?? ["micropip"], own?.snapshot);
+    if (ahead && ahead.own !== own) return unfit();
+    const { python, run } = ahead ?? await driven(client, own, url);
     if (!own) config.requirements = ["hypha-rpc", ...requirements];
-    const scope = python.toPy({ __name__: "rhizome" });
-    python.runPython(driver, { globals: scope, filename: "<rhizome>" });
     const known = Object.keys(python._api.lockfile_packages ?? python._api.repodata_packages);
-    const run = scope.get("run");
     const packages = [python.toPy(known), `${assets}/pypi/simple`, `Pyodide ${python.version}`];
     const app = await run(python.toPy(config), code, files, ...packages);
     if (typeof app === "string") throw app;

@@ -15,10 +15,15 @@ BODYLESS = {"GET", "HEAD"}
 
 
 class Afterwards(importlib.abc.MetaPathFinder):
-    """Changes modules once they are imported: {name: what to do with the module}."""
+    """Changes modules once they are imported, at once where they are: {name: what to do with the module}."""
 
     def __init__(self, changes):
-        self.changes = changes
+        self.changes = {}
+        for name, change in changes.items():
+            if name in sys.modules:
+                change(sys.modules[name])
+            else:
+                self.changes[name] = change
 
     def find_spec(self, name, path=None, target=None):
         change = self.changes.pop(name, None)
@@ -37,7 +42,7 @@ class Afterwards(importlib.abc.MetaPathFinder):
 
 def without_ssl():
     """The page encrypts. Libraries want the names for annotations and `except`."""
-    if importlib.util.find_spec("_ssl"):
+    if "ssl" in sys.modules or importlib.util.find_spec("_ssl"):
         return
     module = types.ModuleType("ssl", "A stand-in: in a page, the browser encrypts.")
     module.SSLObject, module.MemoryBIO, module.SSLContext = (

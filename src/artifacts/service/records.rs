@@ -194,14 +194,14 @@ impl ArtifactService {
                 });
                 discard.await
             }
-            "discard" => store.change(move |inner, _| inner.discard(&place)).await,
+            "discard" => store.remove(move |inner, _| inner.discard(&place)).await,
             "delete" => {
                 let deletion = Deletion {
                     version: text(args, "version")?,
                     recursive: flag(args, "recursive")?,
                     files: flag(args, "delete_files")?,
                 };
-                let delete = store.change(move |inner, _| inner.delete(&place, &deletion));
+                let delete = store.remove(move |inner, _| inner.delete(&place, &deletion));
                 for (workspace, app) in delete.await? {
                     if let Some(apps) = &self.apps {
                         apps.artifact_deleted(&workspace, &app).await?;

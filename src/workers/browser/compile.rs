@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 pub use crate::apps::files::AppFile;
 
 use super::error::CompileError;
+use super::pool::{PageKind, PageStart};
 use super::templates::{PageParts, Templates};
 
 /// The app types that this worker runs.
@@ -22,7 +23,9 @@ pub const SUPPORTED_TYPES: [&str; 7] = [
 ];
 
 /// Where the page of an app is found after compiling.
-const PAGE: &str = "index.html";
+pub(super) const PAGE: &str = "index.html";
+/// The title of an app without a name.
+pub(super) const UNTITLED: &str = "Untitled App";
 /// Where its source is kept when it was given under the page's own name.
 const SOURCE: &str = "source";
 
@@ -60,6 +63,25 @@ impl Compiler {
         Ok(Self {
             templates: Templates::new(overrides)?,
         })
+    }
+
+    /// How an app may start, by its manifest and the page it was compiled to.
+    pub fn start_of(
+        &self,
+        app_type: &str,
+        manifest: &Map<String, Value>,
+        page: Option<&[u8]>,
+    ) -> PageStart {
+        PageStart::of(&self.templates, app_type, manifest, page)
+    }
+
+    /// The pages that wait for an app, by kind.
+    pub fn waiting_pages(&self) -> Result<Vec<(PageKind, String)>, CompileError> {
+        let kinds = PageKind::ALL.into_iter();
+        kinds
+            .filter(|kind| *kind != PageKind::Blank)
+            .map(|kind| Ok((kind, self.templates.waiting(kind.name())?)))
+            .collect()
     }
 
     /// Compiles an app. The source file stays among the files; the page is added as `index.html`, and the manifest
@@ -127,7 +149,7 @@ impl Compiler {
         let title = manifest
             .get("name")
             .and_then(Value::as_str)
-            .unwrap_or("Untitled App");
+            .unwrap_or(UNTITLED);
         let app = json!({ "config": config(manifest), "code": code });
         let page = self.templates.render(
             app_type,

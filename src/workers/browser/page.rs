@@ -16,6 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::engine::Engine;
 use super::error::BrowserError;
 use super::open::Context;
+use super::pool::PageStart;
 use super::state::{End, PageEvents, PageState};
 
 /// What to open.
@@ -30,6 +31,8 @@ pub struct PageRequest {
     pub session: String,
     /// How long the page may take to become ready.
     pub timeout: Duration,
+    /// What may be used that was made in advance.
+    pub start: PageStart,
 }
 
 /// A format for screenshots.
@@ -92,7 +95,7 @@ impl Page {
 
     /// The session that the page belongs to.
     pub fn session(&self) -> &str {
-        &self.0.state.session
+        self.0.state.session()
     }
 
     /// The id by which Chromium knows the page.
@@ -136,6 +139,10 @@ impl Page {
         {
             tracing::warn!(session = self.session(), %error, "a page was not closed properly");
         }
+    }
+
+    pub(super) fn state(&self) -> &Arc<PageState> {
+        &self.0.state
     }
 
     pub(super) fn cdp(&self) -> &CdpPage {

@@ -39,6 +39,8 @@ pub(crate) type Stream = SelectAll<BoxStream<'static, Seen>>;
 #[serde(tag = "type", rename_all = "lowercase")]
 enum Signal {
     Ready,
+    /// A page that was made in advance waits for its app.
+    Warm,
     Failed {
         message: String,
     },
@@ -170,7 +172,10 @@ fn entry(event: &EventEntryAdded, forwarding: &mut HashSet<String>) -> Option<Lo
 fn signal(state: &PageState, payload: &str) -> Option<Result<(), String>> {
     // The app's own code may call the binding too; what makes no sense is its own affair.
     match serde_json::from_str(payload).ok()? {
+        // Before it has its app, a page can be nothing but warm.
+        Signal::Ready if !state.is_owned() => {}
         Signal::Ready => return Some(Ok(())),
+        Signal::Warm => state.set_warm(),
         Signal::Failed { message } => return Some(Err(message)),
         Signal::Log {
             kind,

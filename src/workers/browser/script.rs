@@ -18,6 +18,14 @@ pub(crate) fn init_script(origin: &str, config: &Value) -> String {
     )
 }
 
+/// Script that hands an app to a page that waits for one.
+pub(crate) fn claim(handed: &Value) -> String {
+    format!(
+        "__rhizomeClaim(JSON.parse({}))",
+        Value::from(handed.to_string())
+    )
+}
+
 /// `code` as the body of an async function that is called at once, so that `await` and `return` may be used.
 pub(crate) fn as_body(code: &str) -> String {
     format!("(async () => {{\n{code}\n}})()")

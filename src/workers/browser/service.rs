@@ -67,6 +67,16 @@ static SPEC: ServiceSpec = ServiceSpec {
             ],
         },
         MethodSpec {
+            name: "get_load",
+            doc: "Returns the share of its sessions that the worker has, from 0 to 1.",
+            params: &[],
+        },
+        MethodSpec {
+            name: "get_health",
+            doc: "Returns how the worker is, with the pages that wait for apps.",
+            params: &[],
+        },
+        MethodSpec {
             name: "stop",
             doc: "Closes the page of a session.",
             params: &[SESSION],
@@ -90,6 +100,11 @@ impl BrowserService {
         args: Arguments,
         context: CallContext,
     ) -> Result<Reply, ServiceError> {
+        match method {
+            "get_load" => return Ok(Value::from(self.worker.load()).into()),
+            "get_health" => return Ok(Value::from_json(self.worker.health()).into()),
+            _ => {}
+        }
         let session = SessionId::parse(args.str("session_id")?, &context.ws)
             .map_err(|error| ServiceError::value(error.to_string()))?;
         let needed = match method {

@@ -6,10 +6,11 @@ use std::path::Path;
 use serde_json::Value;
 use tera::{Context, Tera};
 
+use super::compile::{PAGE, TEMPLATE_MARK, UNTITLED};
 use super::error::CompileError;
 
 /// Every file of `templates/apps`, and what those for Python share with other workers, by name.
-const BUILT_IN: [(&str, &str); 10] = [
+const BUILT_IN: [(&str, &str); 11] = [
     (
         "api-shim.js",
         include_str!("../../../templates/apps/api-shim.js"),
@@ -17,6 +18,10 @@ const BUILT_IN: [(&str, &str); 10] = [
     (
         "page-main.js",
         include_str!("../../../templates/apps/page-main.js"),
+    ),
+    (
+        "rehearsal.js",
+        include_str!("../../../templates/apps/rehearsal.js"),
     ),
     (
         "worker-main.js",
@@ -134,6 +139,36 @@ impl Templates {
         context.insert("markup", parts.markup);
         context.insert("app", &as_data(parts.app));
         self.pages.render(&name, &context).map_err(broken)
+    }
+}
+
+impl Templates {
+    /// The app that a page of `app_type` was made from, and the page's title. None when the page is not exactly what
+    /// [`Templates::render`] makes of them today.
+    pub fn read_back(&self, app_type: &str, page: &[u8]) -> Option<(Value, String)> {
+        let text = std::str::from_utf8(page).ok()?;
+        let (_, rest) = text.split_once(TEMPLATE_MARK)?;
+        let (data, _) = rest.strip_prefix('>')?.split_once("</script>")?;
+        let app: Value = serde_json::from_str(data).ok()?;
+        let named = app["config"]["name"].as_str();
+        let title = named.unwrap_or(UNTITLED).to_owned();
+        let parts = PageParts {
+            title: &title,
+            app: &app,
+            markup: "",
+        };
+        let again = self.render(app_type, PAGE, &parts).ok()?;
+        (again == text).then_some((app, title))
+    }
+
+    /// The page of `app_type` that waits for an app.
+    pub fn waiting(&self, app_type: &str) -> Result<String, CompileError> {
+        let parts = PageParts {
+            title: "Waiting for an app",
+            app: &Value::Null,
+            markup: "",
+        };
+        self.render(app_type, PAGE, &parts)
     }
 }
 

@@ -12,8 +12,9 @@ use serde_json::{Map as JsonMap, Value as Json, json};
 
 use super::actor::{BrowserActor, OpenPage};
 use super::python;
-use super::{CompileError, Compiler, LogRing, Page, PageRequest, SUPPORTED_TYPES};
+use super::{Compiler, LogRing, Page, PageRequest, Pool, SUPPORTED_TYPES};
 use crate::apps::files::AppFile;
+use crate::identity::UserInfo;
 use crate::map;
 use crate::peer::{Callback, ErrorClass, ServiceError};
 use crate::supervision::AddrSlot;
@@ -42,18 +43,24 @@ pub struct BrowserWorker {
     info: WorkerInfo,
     browser: AddrSlot<BrowserActor>,
     compiler: Compiler,
+    pool: Arc<Pool>,
+    max_sessions: usize,
     sessions: DashMap<String, Arc<BrowserSession>>,
     /// Ended sessions, oldest first.
     ended: Mutex<VecDeque<String>>,
 }
 
 impl BrowserWorker {
-    /// A worker on the Chromium behind `browser`.
-    ///
-    /// # Errors
-    /// A page template is broken.
-    pub fn new(server_id: &str, browser: AddrSlot<BrowserActor>) -> Result<Self, CompileError> {
-        Ok(BrowserWorker {
+    /// A worker on the Chromium behind `browser`, with the pages that `pool` makes in advance and at most
+    /// `max_sessions` sessions at a time.
+    pub fn new(
+        server_id: &str,
+        browser: AddrSlot<BrowserActor>,
+        compiler: Compiler,
+        pool: Arc<Pool>,
+        max_sessions: usize,
+    ) -> Self {
+        BrowserWorker {
             info: WorkerInfo {
                 id: format!("{PUBLIC}/{server_id}:{SERVICE_ID}"),
                 name: "Browser Worker".into(),
@@ -63,10 +70,29 @@ impl BrowserWorker {
                 client: None,
             },
             browser,
-            compiler: Compiler::new(None)?,
+            compiler,
+            pool,
+            max_sessions,
             sessions: DashMap::new(),
             ended: Mutex::default(),
-        })
+        }
+    }
+
+    /// Sessions that have a page.
+    fn busy(&self) -> usize {
+        let has_page = |session: &Arc<BrowserSession>| session.page.lock().is_some();
+        self.sessions
+            .iter()
+            .filter(|session| has_page(session))
+            .count()
+    }
+
+    /// The share of the pages that sessions may have which they have, from 0 to 1.
+    pub fn load(&self) -> f64 {
+        match self.max_sessions {
+            0 => 1.0,
+            most => self.busy() as f64 / most as f64,
+        }
     }
 
     fn session(&self, id: &str) -> Result<Arc<BrowserSession>, ServiceError> {
@@ -153,6 +179,31 @@ impl Worker for BrowserWorker {
         &self.info
     }
 
+    fn health(&self) -> Json {
+        json!({
+            "status": if self.browser.is_up() { "healthy" } else { "restarting" },
+            "sessions": self.busy(),
+            "max_sessions": self.max_sessions,
+            "load": self.load(),
+            "waiting_pages": self.pool.report(),
+        })
+    }
+
+    async fn opinion(
+        &self,
+        function: &str,
+        _caller: &Arc<UserInfo>,
+        _within: Duration,
+    ) -> Result<Value, ServiceError> {
+        match function {
+            "get_load" => Ok(self.load().into()),
+            _ => Err(ServiceError::new(
+                ErrorClass::Named("NotImplementedError"),
+                format!("the browser worker has no `{function}` function"),
+            )),
+        }
+    }
+
     async fn compile(
         &self,
         manifest: JsonMap<String, Json>,
@@ -187,6 +238,9 @@ impl Worker for BrowserWorker {
                 "HYPHA_TOKEN": order.token,
             },
         });
+        let start = self
+            .compiler
+            .start_of(&order.app_type, &order.manifest, order.page.as_deref());
         let open = OpenPage {
             request: PageRequest {
                 url: page_address(&order, &config),
@@ -199,6 +253,7 @@ impl Worker for BrowserWorker {
                 },
                 session: order.session.clone(),
                 timeout: Duration::from_secs_f64(order.timeout.max(1.0)),
+                start,
             },
             notices,
             logs: session.logs.clone(),

@@ -93,6 +93,7 @@ impl Site {
             init,
             session: "ws/client".into(),
             timeout: LIMIT,
+            start: PageStart::Fresh,
         }
     }
 
