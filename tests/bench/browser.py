@@ -77,7 +77,7 @@ class Reference(Process):
         return [self.python, "-m", "hypha.server", "--host", "127.0.0.1", "--port", str(self.port),
                 "--root-token", self.root_token, "--in-docker", "--enable-server-apps", "--enable-s3",
                 "--s3-admin-type", "generic", "--endpoint-url", f"http://127.0.0.1:{self.s3_port}",
-                "--access-key-id", "key", "--secret-access-key", "secret",
+                "--access-key-id", "test-access-key", "--secret-access-key", "test-secret-key-0123456789",
                 "--workspace-bucket", "workspaces", "--database-uri", f"sqlite+aiosqlite:///{self.folder}/hypha.db"]
 
     def start(self):
