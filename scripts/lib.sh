@@ -18,6 +18,13 @@ need() {
     done
 }
 
+# The Python environment, made when there is none.
+environment() {
+    local python=python3.11
+    command -v "$python" >/dev/null || python=python3
+    [ -x "$RHIZOME_VENV/bin/python" ] || "$python" -m venv "$RHIZOME_VENV"
+}
+
 # wait_ready URL PID SECONDS: until the server answers; fails if it ends or takes too long.
 wait_ready() {
     local url=$1 pid=$2 end=$((SECONDS + $3))

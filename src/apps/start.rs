@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::app_actor::{Sharing, StartSession};
 use super::autoscaler::ScalingConfig;
 use super::host::Host;
@@ -207,16 +209,21 @@ impl Host {
         if manifest.app_type() == Some("web-app") {
             return true;
         }
-        let Some(entry) = manifest
-            .entry_point()
-            .filter(|entry| entry.ends_with(".html"))
-        else {
-            return false;
-        };
-        match self.store.file(workspace, app, label, entry).await {
-            Ok(page) => !contains(&page, crate::workers::browser::TEMPLATE_MARK),
-            Err(_) => false,
-        }
+        let page = self.page(workspace, app, label, manifest).await;
+        page.is_some_and(|page| !contains(&page, crate::workers::browser::TEMPLATE_MARK))
+    }
+
+    /// The page that a browser would open, where it is one of the app's files.
+    pub(in crate::apps) async fn page(
+        &self,
+        workspace: &str,
+        app: &str,
+        label: &str,
+        manifest: &Manifest,
+    ) -> Option<Bytes> {
+        let is_page = |entry: &&str| entry.ends_with(".html");
+        let entry = manifest.entry_point().filter(is_page)?;
+        self.store.file(workspace, app, label, entry).await.ok()
     }
 
     /// Starts the app behind `service@app` for a caller who misses it, and finds the session.

@@ -76,6 +76,7 @@ async fn workers(request: HttpRequest, node: Data<Node>) -> Result<HttpResponse,
                 "built_in": info.client.is_none(),
                 "disabled": host.workers.is_disabled(&info.id),
                 "sessions": host.workers.sessions(&info.id),
+                "health": host.workers.get(&info.id).map(|worker| worker.health()),
             })
         })
         .collect();

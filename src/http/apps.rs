@@ -8,6 +8,7 @@ use super::files;
 use super::{HttpError, caller};
 use crate::apps::Host;
 use crate::node::Node;
+use crate::workers::browser::pool::WAITING;
 use crate::workspace::WorkspaceError;
 
 pub fn routes(config: &mut ServiceConfig) {
@@ -49,6 +50,10 @@ async fn session_file(
     let (key, path) = path.into_inner();
     let host = host(&node)?;
     let missing = || HttpError::NotFound(format!("File not found: {path}"));
+    if key == WAITING {
+        let shell = node.pool().and_then(|pool| pool.shell(&path));
+        return Ok(files::answer(&request, &path, shell.ok_or_else(missing)?));
+    }
     let grant = host.pages.open(&key).ok_or_else(missing)?;
     let bytes = host
         .store

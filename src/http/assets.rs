@@ -10,7 +10,7 @@ use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use serde_json::json;
 
-use super::{HttpError, caller};
+use super::{HttpError, caller, pyodide};
 use crate::node::Node;
 use crate::workspace::HYPHA_VERSION;
 
@@ -28,7 +28,8 @@ pub fn routes(config: &mut ServiceConfig) {
         .route(web::head().to(client_file));
     config
         .route("/config.json", web::get().to(config_json))
-        .service(client);
+        .service(client)
+        .configure(pyodide::routes);
 }
 
 fn path_of(node: &Node, file: &str) -> PathBuf {

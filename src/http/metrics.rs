@@ -24,6 +24,8 @@ use super::edge::{Edge, Sums};
 use crate::metrics::{Reading, machine};
 use crate::node::Node;
 use crate::router::{Totals, Transport};
+use crate::workers::browser::Pool;
+use crate::workers::browser::pool::Held;
 
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const TRANSPORTS: [Transport; 2] = [Transport::WebSocket, Transport::Http];
@@ -64,6 +66,7 @@ struct Snapshot {
     http: Vec<Sums>,
     limited: (u64, u64),
     callers: usize,
+    waiting: Vec<Held>,
     resident: u64,
     uptime: f64,
     flushes: Reading,
@@ -102,6 +105,7 @@ impl Snapshot {
             http: edge.requests(),
             limited: edge.limited(),
             callers: edge.callers(),
+            waiting: node.pool().map(Pool::report).unwrap_or_default(),
             resident: machine::memory().resident,
             uptime: node.clock.now().as_secs_f64(),
             flushes: directory.flush_times(),
@@ -208,6 +212,35 @@ impl Snapshot {
         )
     }
 
+    /// Pages of the browser that wait for apps.
+    fn pages(&self, out: &mut Writer<'_>) -> fmt::Result {
+        out.gauges(
+            "rhizome_waiting_pages",
+            "Pages made in advance that wait for an app",
+            self.waiting
+                .iter()
+                .map(|held| ([("kind", held.kind)], held.ready as u64)),
+        )?;
+        let events = |held: &Held| {
+            let (kind, counts) = (held.kind, held.counts);
+            [
+                ("made", counts.made),
+                ("taken", counts.taken),
+                ("missed", counts.missed),
+                ("renewed", counts.renewed),
+                ("lost", counts.lost),
+                ("dropped", counts.dropped),
+                ("failed", counts.failed),
+            ]
+            .map(|(event, count)| ([("kind", kind), ("event", event)], count))
+        };
+        out.counters(
+            "rhizome_waiting_page_events",
+            "What became of pages made in advance, and starts that found none",
+            self.waiting.iter().flat_map(events),
+        )
+    }
+
     fn process(&self, out: &mut Writer<'_>) -> fmt::Result {
         out.gauge(
             "process_resident_memory_bytes",
@@ -269,6 +302,7 @@ impl Collector for Snapshot {
         self.connections(&mut out)?;
         self.traffic(&mut out)?;
         self.http(&mut out)?;
+        self.pages(&mut out)?;
         self.process(&mut out)?;
         self.reference(&mut out)
     }

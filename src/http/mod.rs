@@ -16,6 +16,7 @@ mod metrics;
 mod mounts;
 mod pages;
 mod proxy;
+mod pyodide;
 mod rpc;
 mod services;
 mod skills;

@@ -25,17 +25,41 @@ pub fn memory() -> Memory {
     }
 }
 
+/// A line of `/proc/meminfo` in bytes.
+fn meminfo(name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib * 1024)
+}
+
 /// Per cent of the machine's memory that is in use.
 pub fn memory_percent() -> f64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let field = |name: &str| -> Option<f64> {
-        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-        line.split_whitespace().next()?.parse().ok()
-    };
-    match (field("MemTotal:"), field("MemAvailable:")) {
-        (Some(total), Some(free)) if total > 0.0 => 100.0 * (total - free) / total,
+    match (meminfo("MemTotal:"), meminfo("MemAvailable:")) {
+        (Some(total), Some(free)) if total > 0 => {
+            100.0 * total.saturating_sub(free) as f64 / total as f64
+        }
         _ => 0.0,
     }
+}
+
+/// Bytes of memory that can still be used: of the machine, and of the container where that has less.
+pub fn available_memory() -> Option<u64> {
+    let machine = meminfo("MemAvailable:");
+    machine.into_iter().chain(left_in_container()).min()
+}
+
+/// What the limit of the control group leaves; files that are merely cached count as free.
+fn left_in_container() -> Option<u64> {
+    let read = |name: &str| std::fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok();
+    let limit: u64 = read("memory.max")?.trim().parse().ok()?;
+    let used: u64 = read("memory.current")?.trim().parse().ok()?;
+    let stat = read("memory.stat")?;
+    let cached = stat
+        .lines()
+        .find_map(|line| line.strip_prefix("inactive_file "));
+    let cached: u64 = cached?.trim().parse().ok()?;
+    Some(limit.saturating_sub(used.saturating_sub(cached)))
 }
 
 /// Processes that ran or waited for a processor, on average over 1, 5 and 15 minutes.
@@ -77,6 +101,7 @@ mod tests {
         let memory = memory();
         assert!(memory.resident > 1_000_000 && memory.mapped > memory.resident);
         assert!((1.0..100.0).contains(&memory_percent()));
+        assert!(available_memory().is_some_and(|free| free > 1_000_000));
         assert!((0.1..=100.0).contains(&disk_percent(Path::new("/"))));
         assert_eq!(disk_percent(Path::new("/no/such/place")), 0.0);
         assert!(load_average()[0] >= 0.0);

@@ -38,7 +38,9 @@ use crate::supervision::{
     AddrSlot, ChildSpec, ExitSlot, ExitWatch, KillHandle, OnExhausted, SharedClock, SystemClock,
     spawn_detached, start_here,
 };
-use crate::workers::browser::{BrowserActor, BrowserService, BrowserSettings, BrowserWorker};
+use crate::workers::browser::{
+    BrowserActor, BrowserService, BrowserSettings, BrowserWorker, Compiler, Pool,
+};
 use crate::workers::process::{
     ProcessService, ProcessSettings, ProcessesActor, PythonWorker, TerminalService, TerminalWorker,
 };
@@ -300,11 +302,21 @@ fn build_apps(
 fn add_browser(config: &Config, host: &Arc<Host>) -> Result<Browser, NodeError> {
     let slot = AddrSlot::new();
     let directory = &host.directory;
+    let compiler = Compiler::new(None)?;
+    let pool = Pool::new(
+        config.pool.settings(),
+        compiler.waiting_pages()?,
+        &host.local_url,
+        host.clock.clone(),
+    );
     let worker = Arc::new(BrowserWorker::new(
         directory.router.server_id(),
         slot.clone(),
+        compiler,
+        pool.clone(),
         config.browser.clone(),
-    )?);
+        config.apps.max_browser_sessions,
+    ));
     host.workers.add(worker.clone());
     directory.offer(PUBLIC, BrowserService::new(worker))?;
     let chromium = config.apps.chromium.as_str();
@@ -315,9 +327,14 @@ fn add_browser(config: &Config, host: &Arc<Host>) -> Result<Browser, NodeError> 
         max_sessions: config.apps.max_browser_sessions,
         options: config.browser.clone(),
         server_urls: vec![config.server.local_url(), config.server.base_url()],
+        offline: config.apps.browser_offline,
         ..BrowserSettings::default()
     };
-    Ok(Browser { slot, settings })
+    Ok(Browser {
+        slot,
+        settings,
+        pool,
+    })
 }
 
 /// Offers the workers whose sessions are processes.
@@ -446,9 +463,10 @@ fn child_specs(node: &Arc<Node>) -> ChildSpecs {
     .on_exhausted(OnExhausted::KeepTrying);
     let mut specs = vec![watchdog, reaper, keeper];
     if let Some(browser) = &node.browser {
-        let (settings, clock) = (browser.settings.clone(), node.clock.clone());
+        let (settings, pool) = (browser.settings.clone(), browser.pool.clone());
+        let clock = node.clock.clone();
         let spec = ChildSpec::observed("browser", "browser", &browser.slot, move |args, _| {
-            BrowserActor::new(settings.clone(), clock.clone(), args.exit)
+            BrowserActor::new(settings.clone(), pool.clone(), clock.clone(), args.exit)
         });
         specs.push(
             spec.on_exhausted(OnExhausted::KeepTrying)

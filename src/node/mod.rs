@@ -32,7 +32,7 @@ use crate::peer::ServiceError;
 use crate::startup::{self, EntryError, StartupActor, StartupEntry};
 use crate::store::StoreError;
 use crate::supervision::{AddrSlot, SharedClock, Stop};
-use crate::workers::browser::{BrowserActor, BrowserSettings, CompileError};
+use crate::workers::browser::{BrowserActor, BrowserSettings, CompileError, Pool};
 use crate::workers::process::ProcessesActor;
 use crate::workspace::Directory;
 
@@ -90,6 +90,7 @@ pub enum NodeError {
 pub(crate) struct Browser {
     slot: AddrSlot<BrowserActor>,
     settings: BrowserSettings,
+    pool: Arc<Pool>,
 }
 
 /// The startup functions and their place in the tree.
@@ -117,6 +118,11 @@ pub struct Node {
 }
 
 impl Node {
+    /// The pages that the browser makes in advance.
+    pub(crate) fn pool(&self) -> Option<&Pool> {
+        self.browser.as_ref().map(|browser| &*browser.pool)
+    }
+
     /// Whether the node serves: started, and not on its way out.
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire) && !self.gateway.is_draining()

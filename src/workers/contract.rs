@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde_json::{Map as JsonMap, Value as Json};
 use tokio::sync::mpsc;
 
@@ -68,6 +69,8 @@ pub struct StartOrder {
     pub page_url: String,
     /// The page is the author's own, not one of our templates.
     pub plain_page: bool,
+    /// The page itself, for the server's own workers and where it is one of our templates.
+    pub page: Option<Bytes>,
     pub token: String,
     pub entry_point: String,
     /// Seconds.
@@ -132,10 +135,24 @@ pub struct LogQuery {
     pub limit: Option<usize>,
 }
 
+/// Which picture of a session is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// `png` or `jpeg`
+    pub format: String,
+    /// The whole page, not only what a window of its size shows.
+    pub full_page: bool,
+}
+
 /// See the module's text.
 #[async_trait]
 pub trait Worker: Send + Sync {
     fn info(&self) -> &WorkerInfo;
+
+    /// How the worker is, as JSON, for administrators; null when it says nothing.
+    fn health(&self) -> Json {
+        Json::Null
+    }
 
     /// Turns the sources of an app into what `start` runs. Most workers take them as they are.
     async fn compile(
@@ -178,5 +195,5 @@ pub trait Worker: Send + Sync {
     }
 
     /// A picture of the session.
-    async fn screenshot(&self, session: &str, format: &str) -> Result<Value, ServiceError>;
+    async fn screenshot(&self, session: &str, picture: &Picture) -> Result<Value, ServiceError>;
 }

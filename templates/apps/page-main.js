@@ -25,22 +25,46 @@ const page = (() => {
   const [, base = ""] = location.pathname.match(/^(.*?)\/(?:_pages|[^/]+\/artifacts)\//) ?? [];
   const server = location.origin + base;
 
-  // What the page was compiled with, overruled by its query, overruled by what the server slipped in. The latter is
-  // removed at once: the app's own code has `env` instead.
-  function settings(compiled) {
-    const injected = globalThis.__rhizome ?? {};
-    delete globalThis.__rhizome;
-    const query = Object.fromEntries(new URLSearchParams(location.search));
+  // What the page was compiled with, overruled by its query, overruled by what the server slipped in.
+  function settings(compiled, search, injected) {
+    const query = Object.fromEntries(new URLSearchParams(search));
     const config = { server_url: server, ...compiled, ...query, ...injected };
     config.env = { ...compiled.env, ...injected.env };
     return config;
   }
 
-  const app = JSON.parse(document.getElementById("rhizome-app").textContent);
+  // Removed at once: the app's own code has `env` instead.
+  const injected = globalThis.__rhizome ?? {};
+  delete globalThis.__rhizome;
+
+  const compiled = JSON.parse(document.getElementById("rhizome-app").textContent);
+
+  // Calls `start` with the app. A page that was made in advance belongs to no app yet; the server hands it one, with
+  // the address and title that the app's own page would have. They come last, since the app is in a hurry.
+  function run(start) {
+    if (compiled) {
+      const config = settings(compiled.config, location.search, injected);
+      return start({ name: document.title, config, code: compiled.code });
+    }
+    const claim = ({ app, config, address, title }) => {
+      delete globalThis.__rhizomeClaim;
+      const { origin, search } = new URL(address);
+      if (origin !== location.origin) throw new Error(`${address} is not an address of this server`);
+      start({ name: title, config: settings(app.config, search, config), code: app.code });
+      history.replaceState(null, "", address);
+      document.title = title;
+    };
+    Object.defineProperty(globalThis, "__rhizomeClaim", { value: claim, configurable: true, enumerable: false });
+  }
+
   return {
-    ready, failed, send,
-    code: app.code,
-    config: settings(app.config),
-    client: `${server}/assets/hypha-rpc-websocket.mjs`,
+    ready, failed, send, run,
+    waiting: !compiled,
+    // What the worker of a page made in advance says: that it waits for nothing but its app, or that it cannot.
+    warmed: ({ data }) => {
+      if (data?.type === "warm") send(data);
+      else if (data?.type === "failed") failed(data.message);
+    },
+    client: `${server}/assets/hypha-rpc-websocket.min.mjs`,
   };
 })();

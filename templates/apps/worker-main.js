@@ -1,10 +1,20 @@
-// Start of an app's worker; needs `rhizome` (api-shim.js) and `client`, the promised RPC client module.
+// Start of an app's worker; needs `rhizome` (api-shim.js) with its `warm` (rehearsal.js), `client`, the promised RPC client
+// module, and `waiting`, whether the app comes later.
 (() => {
   "use strict";
   // First line of this worker: by it the server knows which worker forwards its own console, and listens there only.
   console.debug("__rhizome_worker__");
 
-  self.addEventListener("message", ({ data, ports: [port] }) => {
+  // A page that waits for its app tells when it has done all that can be done without.
+  if (waiting) {
+    rhizome.warm(client).then(
+      () => self.postMessage({ type: "warm" }),
+      (error) => self.postMessage({ type: "failed", message: rhizome.describe(error) }),
+    );
+  }
+
+  self.addEventListener("message", ({ data: { name, ...data }, ports: [port] }) => {
+    self.name = name;
     const levels = { log: "log", info: "info", debug: "debug", warn: "warning", error: "error", trace: "trace", dir: "dir", table: "table" };
     for (const [name, level] of Object.entries(levels)) {
       const original = console[name];
@@ -33,6 +43,11 @@
     });
     self.addEventListener("unhandledrejection", (event) => uncaught(event.reason));
 
-    rhizome.launch({ client, ...data }).then(() => port.postMessage({ type: "ready" }), uncaught);
+    // Called where what was made in advance does not fit the app: the page starts anew.
+    const unfit = () => {
+      port.postMessage({ type: "unfit" });
+      return new Promise(() => {});
+    };
+    rhizome.launch({ client, unfit, ...data }).then(() => port.postMessage({ type: "ready" }), uncaught);
   }, { once: true });
 })();

@@ -1,12 +1,10 @@
 """Runs one Python app in a process of its own, and code on top of it (src/workers/process).
 
 Descriptor 3 is the line to the server. The first line from it is the order; later ones are cells
-to execute. Each line to it is an event: finished, output, done.
+to execute. Each line to it is an event: finished, output, done. templates/python/showing.py stands before it.
 """
 
-import ast
 import asyncio
-import base64
 import builtins
 import contextvars
 import ctypes
@@ -18,17 +16,12 @@ import queue
 import signal
 import socket
 import sys
-import textwrap
 import threading
 import time
 import traceback
 import types
 
-AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 MOST_OUTPUT = 4 << 20
-PICTURES = {"_repr_png_": "image/png", "_repr_jpeg_": "image/jpeg"}
-TEXTS = {"_repr_html_": "text/html", "_repr_svg_": "image/svg+xml", "_repr_markdown_": "text/markdown",
-         "_repr_latex_": "text/latex"}
 
 line = socket.socket(fileno=3)
 os.set_inheritable(3, False)
@@ -77,36 +70,6 @@ class Stream(io.TextIOBase):
         return self.real.buffer
 
 
-def data_of(value):
-    """What a notebook would show of a value, by media type."""
-    bundle = getattr(value, "_repr_mimebundle_", None)
-    data = {}
-    if callable(bundle) and not inspect.isclass(value):
-        try:
-            found = bundle()
-            data.update(found[0] if isinstance(found, tuple) else found)
-        except Exception:
-            pass
-    for names in (TEXTS, PICTURES):
-        for name, kind in names.items():
-            method = getattr(value, name, None)
-            if kind in data or not callable(method) or inspect.isclass(value):
-                continue
-            try:
-                found = method()
-            except Exception:
-                continue
-            if isinstance(found, bytes):
-                found = base64.b64encode(found).decode()
-            if found is not None:
-                data[kind] = found
-    try:
-        data.setdefault("text/plain", repr(value))
-    except Exception as error:
-        data.setdefault("text/plain", f"<no repr: {error}>")
-    return data
-
-
 def display(*values):
     for value in values:
         cell = current.get()
@@ -115,21 +78,6 @@ def display(*values):
             cell.show("display_data", data)
         else:
             print(data["text/plain"])
-
-
-def figures():
-    """Shows and closes the figures that matplotlib has open, as notebooks do."""
-    pyplot = sys.modules.get("matplotlib.pyplot")
-    cell = current.get()
-    if not pyplot or not cell:
-        return
-    for number in pyplot.get_fignums():
-        picture = io.BytesIO()
-        figure = pyplot.figure(number)
-        figure.savefig(picture, format="png")
-        pyplot.close(figure)
-        cell.show("display_data", {"image/png": base64.b64encode(picture.getvalue()).decode(),
-                                   "text/plain": repr(figure)})
 
 
 def own_traceback(error):
@@ -165,7 +113,8 @@ class Cell:
         error = None
         try:
             await self.evaluate(namespace)
-            figures()
+            for data in figures():
+                self.show("display_data", data)
         except BaseException as raised:
             if self.interrupted:
                 raised = TimeoutError("the execution took too long and was interrupted")
@@ -179,31 +128,10 @@ class Cell:
         tell(event="done", cell=self.number, error=error)
 
     async def evaluate(self, namespace):
-        name = f"<cell {self.number}>"
-        source = dedented(self.script)
-        # Tracebacks show the lines of a cell as those of a file.
-        import linecache
-        linecache.cache[name] = (len(source), None, source.splitlines(True), name)
-        tree = ast.parse(source, name)
-        last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-        await awaited(compile(tree, name, "exec", AWAIT), namespace)
-        if last:
-            value = await awaited(compile(ast.Expression(last.value), name, "eval", AWAIT), namespace)
-            if value is not None:
-                namespace["_"] = value
-                self.show("execute_result", data_of(value))
-
-
-async def awaited(code, namespace):
-    value = eval(code, namespace)
-    if code.co_flags & inspect.CO_COROUTINE:
-        return await value
-    return value
-
-
-def dedented(source):
-    lines = [text for text in source.splitlines() if text.strip()]
-    return textwrap.dedent(source) if lines and all(text[0] in " \t" for text in lines) else source
+        value = await evaluated(self.script, f"<cell {self.number}>", namespace)
+        if value is not None:
+            namespace["_"] = value
+            self.show("execute_result", data_of(value))
 
 
 # --- the app -------------------------------------------------------------------------------

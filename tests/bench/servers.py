@@ -44,6 +44,10 @@ class Process:
     def command(self):
         raise NotImplementedError
 
+    def environment(self):
+        """What is set besides the limits."""
+        return {}
+
     def is_ready(self):
         try:
             with socket.create_connection(("127.0.0.1", self.port), 2) as probe:
@@ -57,7 +61,7 @@ class Process:
         began = time.monotonic()
         self.process = subprocess.Popen(
             self.command(), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            env={**os.environ, **LIMITS, "RHIZOME_ASSETS_DIR": str(ROOT / "runtimes")})
+            env={**os.environ, **LIMITS, "RHIZOME_ASSETS_DIR": str(ROOT / "runtimes"), **self.environment()})
         while not self.is_ready():
             if self.process.poll() is not None or time.monotonic() - began > START_WITHIN:
                 self.process.kill()

@@ -39,6 +39,8 @@ pub struct SessionActor {
     /// 0 for the first life, then the number of the restart.
     life: u32,
     readiness: Readiness,
+    /// The app's code has ended and all it registers is registered.
+    code_done: bool,
     worker: Option<Arc<dyn Worker>>,
     ending: Vec<oneshot::Sender<()>>,
     /// Counts losses of the client, so that an old grace timer finds itself out of date.
@@ -59,6 +61,7 @@ impl SessionActor {
             exit,
             life,
             readiness,
+            code_done: false,
             worker: None,
             ending: Vec::new(),
             absences: 0,
@@ -148,6 +151,10 @@ impl SessionActor {
             Verdict::Ready(by) if self.life > 0 => self.ready(&by, ctx),
             // So is one that nothing was awaited of; only an install wants to see its services.
             Verdict::Ready(by @ ReadyBy::Detached) if !self.entry.order.trial => {
+                self.ready(&by, ctx);
+            }
+            // Nor does anything come late from code that has ended.
+            Verdict::Ready(by) if self.code_done && !self.entry.order.trial => {
                 self.ready(&by, ctx);
             }
             Verdict::Ready(by) => self.after(LATE_SERVICES, ctx, move |actor, ctx| {

@@ -57,7 +57,12 @@ pub async fn launch(
     entry.set_worker(&worker.info().id);
     entry.advance(SessionEvent::WorkerSelected, host.clock.unix(), None);
     entry.progress(Step::StartingApplication { kind: &app_type });
-    let order = start_order(&host, &entry, &app_type)?;
+    let mut order = start_order(&host, &entry, &app_type)?;
+    if worker.info().client.is_none() && !order.plain_page {
+        let of = &entry.order;
+        let page = host.page(entry.workspace(), &of.app, &of.version, &of.manifest);
+        order.page = page.await;
+    }
     host.hand_over(&*worker, &entry).await;
     let started = worker.start(order, notices).await?;
     entry.set_worker_session(started.session.clone());
@@ -109,6 +114,7 @@ fn start_order(
         token,
         entry_point,
         plain_page: order.plain_page,
+        page: None,
         timeout: order.plan.timeout.as_secs_f64(),
         manifest: order.manifest.fields().clone(),
         additional: order.plan.additional_kwargs.clone(),

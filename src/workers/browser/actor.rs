@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::oneshot;
 
+use super::pool::{Attached, Pool};
 use super::{
     BrowserError, BrowserSettings, Engine, LogRing, Page, PageEvent, PageEvents, PageRequest,
 };
@@ -36,19 +37,29 @@ pub struct BrowserActor {
     settings: BrowserSettings,
     exit: ExitSlot,
     children: Children<Self>,
+    pool: Arc<Pool>,
     engine: Option<Engine>,
+    /// Keeps the pool on the engine.
+    attached: Option<Attached>,
     /// Who waits for Chromium to come up.
     waiting: Vec<oneshot::Sender<Result<Engine, String>>>,
     launching: bool,
 }
 
 impl BrowserActor {
-    pub fn new(settings: BrowserSettings, clock: SharedClock, exit: ExitSlot) -> Self {
+    pub fn new(
+        settings: BrowserSettings,
+        pool: Arc<Pool>,
+        clock: SharedClock,
+        exit: ExitSlot,
+    ) -> Self {
         BrowserActor {
             settings,
             exit,
             children: Children::new(clock),
+            pool,
             engine: None,
+            attached: None,
             waiting: Vec::new(),
             launching: false,
         }
@@ -81,6 +92,7 @@ impl BrowserActor {
                 Ok(engine) => {
                     tracing::info!(pid = engine.pid(), "Chromium is up");
                     actor.watch(engine.clone(), ctx);
+                    actor.attached = Some(actor.pool.attach(&engine));
                     actor.engine = Some(engine.clone());
                     Ok(engine)
                 }
@@ -153,7 +165,7 @@ impl Handler<OpenPage> for BrowserActor {
     type Result = ResponseActFuture<Self, Opened>;
 
     fn handle(&mut self, order: OpenPage, ctx: &mut Self::Context) -> Self::Result {
-        let engine = self.engine(ctx);
+        let (engine, pool) = (self.engine(ctx), self.pool.clone());
         let OpenPage {
             request,
             notices,
@@ -164,7 +176,7 @@ impl Handler<OpenPage> for BrowserActor {
                 .await
                 .unwrap_or_else(|_| Err("the browser is restarting".into()))
                 .map_err(BrowserError::Launch)?;
-            engine.open(request).await
+            pool.open(&engine, request).await
         };
         Box::pin(opened.into_actor(self).map(|opened, actor, ctx| {
             if let Ok(page) = &opened {
@@ -183,6 +195,7 @@ impl Handler<Stop> for BrowserActor {
             return self.shut_down(ExitReason::Shutdown, ctx);
         };
         self.exit.set(ExitReason::Shutdown);
+        self.attached = None;
         let down = async move { engine.shutdown().await };
         ctx.spawn(down.into_actor(self).map(|(), actor, ctx| {
             actor.shut_down(ExitReason::Shutdown, ctx);
@@ -197,6 +210,7 @@ impl Handler<GetTree> for BrowserActor {
         let detail = json!({
             "chromium": self.engine.as_ref().map(Engine::pid),
             "pages": self.engine.as_ref().map_or(0, Engine::page_count),
+            "waiting_pages": self.pool.report().iter().map(|held| held.ready).sum::<usize>(),
         });
         let children = self.children.tree(question);
         Box::pin(async move { TreeNode::own(detail, children.await) })

@@ -8,11 +8,13 @@ use serde_json::{Map, Value, json};
 pub use crate::apps::files::AppFile;
 
 use super::error::CompileError;
+use super::pool::{PageKind, PageStart};
 use super::templates::{PageParts, Templates};
 
 /// The app types that this worker runs.
-pub const SUPPORTED_TYPES: [&str; 6] = [
+pub const SUPPORTED_TYPES: [&str; 7] = [
     "web-worker",
+    "web-python",
     "window",
     "iframe",
     "hypha",
@@ -21,14 +23,16 @@ pub const SUPPORTED_TYPES: [&str; 6] = [
 ];
 
 /// Where the page of an app is found after compiling.
-const PAGE: &str = "index.html";
+pub(super) const PAGE: &str = "index.html";
+/// The title of an app without a name.
+pub(super) const UNTITLED: &str = "Untitled App";
 /// Markup of the format's own elements, for the body of the page beside the script.
 const BODY: &str = "window.html";
 /// Where its source is kept when it was given under the page's own name.
 const SOURCE: &str = "source";
 
 /// The parts of the manifest that the page itself gets to see.
-const CONFIG_KEYS: [&str; 15] = [
+const CONFIG_KEYS: [&str; 16] = [
     "name",
     "description",
     "source_hash",
@@ -44,6 +48,7 @@ const CONFIG_KEYS: [&str; 15] = [
     "inputs",
     "outputs",
     "dependencies",
+    "required_artifact_files",
 ];
 
 /// Stands in every page that is made from a template, and in no other.
@@ -60,6 +65,25 @@ impl Compiler {
         Ok(Self {
             templates: Templates::new(overrides)?,
         })
+    }
+
+    /// How an app may start, by its manifest and the page it was compiled to.
+    pub fn start_of(
+        &self,
+        app_type: &str,
+        manifest: &Map<String, Value>,
+        page: Option<&[u8]>,
+    ) -> PageStart {
+        PageStart::of(&self.templates, app_type, manifest, page)
+    }
+
+    /// The pages that wait for an app, by kind.
+    pub fn waiting_pages(&self) -> Result<Vec<(PageKind, String)>, CompileError> {
+        let kinds = PageKind::ALL.into_iter();
+        kinds
+            .filter(|kind| *kind != PageKind::Blank)
+            .map(|kind| Ok((kind, self.templates.waiting(kind.name())?)))
+            .collect()
     }
 
     /// Compiles an app. The source file stays among the files; the page is added as `index.html`, and the manifest
@@ -84,7 +108,7 @@ impl Compiler {
                 Err(CompileError::MissingEntryPoint)
             };
         }
-        if !SUPPORTED_TYPES.contains(&app_type.as_str()) && app_type != "web-python" {
+        if !SUPPORTED_TYPES.contains(&app_type.as_str()) {
             return Err(CompileError::UnsupportedType(app_type));
         }
         let entry_point = entry_point.unwrap_or(SOURCE).to_owned();
@@ -126,8 +150,9 @@ impl Compiler {
             .transpose();
         let body = body.map_err(|_| CompileError::NotText(BODY.to_owned()))?;
         let (code, markup) = match (app_type, text.trim_start().starts_with('<')) {
-            ("web-python", _) => return Err(CompileError::WebPython),
-            ("web-worker", true) => return Err(CompileError::Markup(app_type.to_owned())),
+            ("web-worker" | "web-python", true) => {
+                return Err(CompileError::Markup(app_type.to_owned()));
+            }
             (_, true) => ("", text),
             ("window" | "iframe", false) => (text, body.unwrap_or_default()),
             (_, false) => (text, ""),
@@ -135,7 +160,7 @@ impl Compiler {
         let title = manifest
             .get("name")
             .and_then(Value::as_str)
-            .unwrap_or("Untitled App");
+            .unwrap_or(UNTITLED);
         let app = json!({ "config": config(manifest), "code": code });
         let page = self.templates.render(
             app_type,
@@ -357,8 +382,8 @@ mod tests {
     fn what_cannot_be_done_is_said() {
         let source = |text: &str| vec![file("source", text)];
         assert!(matches!(
-            compile("web-python", json!({}), source("x = 1")),
-            Err(CompileError::WebPython)
+            compile("web-python", json!({}), source("<p>x</p>")),
+            Err(CompileError::Markup(_))
         ));
         assert!(matches!(
             compile("web-cobol", json!({}), source("")),

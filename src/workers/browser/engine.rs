@@ -129,9 +129,15 @@ impl Engine {
             .await;
     }
 
-    /// How many pages are open.
+    /// How many pages belong to sessions.
     pub fn page_count(&self) -> usize {
-        self.0.shared.pages.lock().len()
+        let pages = self.0.shared.pages.lock();
+        pages.values().filter(|state| state.is_owned()).count()
+    }
+
+    /// How many more pages sessions may open.
+    pub(super) fn room(&self) -> usize {
+        self.0.slots.available_permits()
     }
 
     /// The process id of the browser, which is also that of its process group.

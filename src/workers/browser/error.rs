@@ -34,6 +34,14 @@ pub enum BrowserError {
     /// A script threw; its message and stack.
     #[error("{0}")]
     Script(String),
+    /// The result of a script is too big to be passed on.
+    #[error("the result has {size} bytes, more than the {most} that may be returned")]
+    TooBig {
+        /// Its size as JSON.
+        size: usize,
+        /// The most.
+        most: usize,
+    },
     /// The browser took too long.
     #[error("the browser did not {what} within {} s", .limit.as_secs_f64())]
     Timeout {
@@ -78,14 +86,11 @@ pub enum CompileError {
     /// A `web-app` without the address to open.
     #[error("web-app type requires 'entry_point' field in manifest")]
     MissingEntryPoint,
-    /// Python in the browser needs a runtime that is not part of this server.
-    #[error("web-python needs the Pyodide runtime, which this server does not have")]
-    WebPython,
     /// A type that this worker does not run.
     #[error("the browser worker does not run apps of type '{0}'")]
     UnsupportedType(String),
     /// Markup where the type wants a script.
-    #[error("an app of type '{0}' needs JavaScript, but its source is markup")]
+    #[error("an app of type '{0}' needs a script, but its source is markup")]
     Markup(String),
     /// A source file that is not text.
     #[error("the source file '{0}' is not valid UTF-8")]

@@ -4,32 +4,36 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chromiumoxide::Page as CdpPage;
 use chromiumoxide::cdp::browser_protocol::browser::{BrowserContextId, GetVersionParams};
 use chromiumoxide::cdp::browser_protocol::page::AddScriptToEvaluateOnNewDocumentParams;
 use chromiumoxide::cdp::browser_protocol::target::{
     CreateBrowserContextParams, CreateTargetParams, DisposeBrowserContextParams,
 };
 use chromiumoxide::cdp::js_protocol::runtime::{AddBindingParams, EvaluateParams};
+use chromiumoxide::{Command, Page as CdpPage};
 use parking_lot::Mutex;
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
 use super::engine::Engine;
 use super::error::BrowserError;
 use super::gate::Gate;
-use super::hosts::Allowed;
 use super::log_ring::{LogKind, LogLine};
-use super::outfit;
+use super::outfit::{self, Outfit};
 use super::page::{Held, Page, PageRequest};
+use super::pool::WarmApp;
 use super::pump::{self, without_query};
+use super::render;
 use super::requests::{self, Extra};
 use super::script::{self, BINDING};
-use super::state::{PageState, now};
+use super::state::{PageEvents, PageState, now};
 use super::watch::{self, Limits};
 
 /// How often a page is opened anew because its process died at once.
 const BLANKS: u32 = 3;
+/// How long a page that has loaded may take to wait for its app.
+const WARM_UP: Duration = Duration::from_secs(60);
 /// How long the status of a document that has loaded may lag behind.
 const STATUS_LAG: Duration = Duration::from_secs(1);
 /// Finds the element that all templates have.
@@ -88,97 +92,79 @@ impl Drop for Context {
     }
 }
 
-/// A blank page that is listened to. It knows of no session yet, so it can be made in advance.
-pub(super) struct Blank {
-    pub context: Context,
-    pub page: CdpPage,
-    stream: pump::Stream,
+/// A page that is listened to and belongs to no session yet, so it can be made in advance.
+pub(super) struct Prepared {
+    engine: Engine,
+    context: Context,
+    /// The way out, where that is narrow.
+    gate: Option<Gate>,
+    page: CdpPage,
+    pub state: Arc<PageState>,
+    events: PageEvents,
 }
 
 impl Engine {
     /// Opens a page and starts its navigation. Whether it succeeds is an event of the page, and what
     /// [`Page::ready`] waits for.
     pub async fn open(&self, request: PageRequest) -> Result<Page, BrowserError> {
+        let slot = self.slot()?;
+        let prepared = self.prepare_for(&request).await?;
+        prepared.introduce(&request).await?;
+        Ok(prepared.launch(request, slot))
+    }
+
+    /// Room for one more page of a session.
+    pub(super) fn slot(&self) -> Result<OwnedSemaphorePermit, BrowserError> {
         let full = |_| BrowserError::Full(self.0.settings.max_sessions);
-        let slot = self.0.slots.clone().try_acquire_owned().map_err(full)?;
-        let deadline = tokio::time::Instant::now() + request.timeout;
-        let options = &request.outfit.options;
-        let allowed = options.allowed(&self.0.settings.options);
-        let gate = match allowed.is_everything() {
-            true => None,
-            false => Some(self.gate(allowed, &request).await?),
-        };
-        let blank = self.blank_page(gate.as_ref()).await?;
-        let (state, events) = PageState::new(request.session.clone(), secrets(&request.init));
-        self.register(blank.page.target_id().inner().clone(), state.clone());
-        tokio::spawn(follow(
-            self.clone(),
-            blank.page.clone(),
-            state.clone(),
-            blank.stream,
-        ));
-        if let Some(gate) = &gate {
-            tell_refusals(gate, &state);
-        }
-        if let Some(context) = &blank.context.id {
-            outfit::dress(self, context, &blank.page, &request.outfit, &request.url).await?;
-        }
-        let extra = Extra::new(
-            &request.outfit,
-            &request.url,
-            self.0.settings.server_urls.first().map(String::as_str),
-        );
-        self.within("change requests", requests::add_headers(&blank.page, extra))
-            .await?;
-        tokio::spawn(watch::watch(
-            self.clone(),
-            blank.page.clone(),
-            state.clone(),
-            Limits::of(options),
-        ));
-        let held = Held {
-            context: blank.context,
-            _slot: slot,
-            _gate: gate,
-        };
-        let page = Page::new(self.clone(), held, blank.page, state.clone(), events);
-        if let (false, Some(origin)) = (request.init.is_null(), origin(&request.url)) {
-            let script = script::init_script(&origin, &request.init);
-            page.command(
-                "take its configuration",
-                AddScriptToEvaluateOnNewDocumentParams::new(script),
-            )
-            .await?;
-        }
-        tokio::spawn(navigate(page.cdp().clone(), state, request, deadline));
-        Ok(page)
+        self.0.slots.clone().try_acquire_owned().map_err(full)
     }
 
-    /// A way out for a page that may reach `allowed` hosts, and this server.
-    async fn gate(&self, allowed: Allowed, request: &PageRequest) -> Result<Gate, BrowserError> {
-        let own = &self.0.settings.server_urls;
-        // An app that is a page elsewhere may at least open that page.
-        let own: Vec<String> = own.iter().cloned().chain([request.url.clone()]).collect();
-        let gate = Gate::open(allowed, &own).await;
-        gate.map_err(|error| BrowserError::Failed(format!("no way out for the page: {error}")))
+    /// A blank page for a session that is not known yet, as the server's options want it.
+    pub(super) async fn prepare(&self) -> Result<Prepared, BrowserError> {
+        let usual = Outfit::of_server(&self.0.settings.options);
+        self.dressed(&usual, "about:blank").await
     }
 
-    /// A blank page; another one when its process dies before there is a page to tell of it, since
-    /// Chromium then never answers.
-    async fn blank_page(&self, gate: Option<&Gate>) -> Result<Blank, BrowserError> {
+    /// A blank page for the session of `request`.
+    pub(super) async fn prepare_for(
+        &self,
+        request: &PageRequest,
+    ) -> Result<Prepared, BrowserError> {
+        self.dressed(&request.outfit, &request.url).await
+    }
+
+    /// A blank page that is going to `url`; another one when its process dies before there is a page to tell of it,
+    /// since Chromium then never answers.
+    async fn dressed(&self, outfit: &Outfit, url: &str) -> Result<Prepared, BrowserError> {
         for _ in 0..BLANKS {
             tokio::select! {
                 biased;
-                blank = self.blank(gate) => return blank,
+                blank = self.blank(outfit, url) => return blank,
                 () = self.stray_crash() => {}
             }
         }
-        self.blank(gate).await
+        self.blank(outfit, url).await
+    }
+
+    /// A way out for a page that may not reach everything.
+    async fn gate(&self, outfit: &Outfit, url: &str) -> Result<Option<Gate>, BrowserError> {
+        let settings = &self.0.settings;
+        let allowed = outfit.options.allowed(&settings.options);
+        if allowed.is_everything() {
+            return Ok(None);
+        }
+        // An app that is a page elsewhere may at least open that page.
+        let own = settings.server_urls.iter().cloned();
+        let own: Vec<String> = own.chain([url.to_owned()]).collect();
+        let gate = Gate::open(allowed, &own).await;
+        gate.map(Some)
+            .map_err(|error| BrowserError::Failed(format!("no way out for the page: {error}")))
     }
 
     /// A blank page in a context of its own, with listeners and binding in place.
-    async fn blank(&self, gate: Option<&Gate>) -> Result<Blank, BrowserError> {
-        let context = Context::create(self, gate).await?;
+    async fn blank(&self, outfit: &Outfit, url: &str) -> Result<Prepared, BrowserError> {
+        let gate = self.gate(outfit, url).await?;
+        let context = Context::create(self, gate.as_ref()).await?;
         let mut params = CreateTargetParams::new("about:blank");
         params.browser_context_id = context.id.clone();
         let page = self
@@ -190,11 +176,130 @@ impl Engine {
             page.execute(AddBindingParams::new(BINDING)),
         )
         .await?;
-        Ok(Blank {
+        let (state, events) = PageState::new();
+        self.register(page.target_id().inner().clone(), state.clone());
+        tokio::spawn(follow(self.clone(), page.clone(), state.clone(), stream));
+        if let Some(gate) = &gate {
+            tell_refusals(gate, &state);
+        }
+        if let Some(context) = &context.id {
+            outfit::dress(self, context, &page, outfit, url).await?;
+        }
+        let own = self.0.settings.server_urls.first();
+        let extra = Extra::new(outfit, url, own.map(String::as_str));
+        self.within("change requests", requests::add_headers(&page, extra))
+            .await?;
+        Ok(Prepared {
+            engine: self.clone(),
             context,
+            gate,
             page,
-            stream,
+            state,
+            events,
         })
+    }
+}
+
+impl Prepared {
+    /// Gives a blank page to the session of `request`, with its config.
+    pub async fn introduce(&self, request: &PageRequest) -> Result<(), BrowserError> {
+        self.assign(request);
+        if let (false, Some(origin)) = (request.init.is_null(), origin(&request.url)) {
+            let script = script::init_script(&origin, &request.init);
+            let script = AddScriptToEvaluateOnNewDocumentParams::new(script);
+            self.command("take its configuration", script).await?;
+        }
+        Ok(())
+    }
+
+    /// Brings a blank page that was introduced to its address.
+    pub fn launch(self, request: PageRequest, slot: OwnedSemaphorePermit) -> Page {
+        let deadline = tokio::time::Instant::now() + request.timeout;
+        let page = self.into_page(&request, slot);
+        tokio::spawn(navigate(
+            page.cdp().clone(),
+            page.state().clone(),
+            request,
+            deadline,
+        ));
+        page
+    }
+
+    /// Loads the page that waits for an app, and waits until it does.
+    pub async fn warm_up(&self, address: &str) -> Result<(), BrowserError> {
+        self.engine
+            .within("load a page in advance", self.page.goto(address))
+            .await?;
+        tokio::select! {
+            biased;
+            outcome = self.state.outcome() => outcome,
+            warmed = tokio::time::timeout(WARM_UP, self.state.warmed()) => {
+                warmed.map_err(|_| BrowserError::Timeout { what: "warm up", limit: WARM_UP })
+            }
+        }
+    }
+
+    /// Gives a page that waits for an app to the session of `request`, and the app to the page.
+    pub async fn claim(&self, request: &PageRequest, app: &WarmApp) -> Result<(), BrowserError> {
+        self.assign(request);
+        let handed = json!({
+            "app": app.app,
+            "config": request.init,
+            "address": request.url,
+            "title": app.title,
+        });
+        let done = self
+            .command("take its app", EvaluateParams::new(script::claim(&handed)))
+            .await?;
+        match done.exception_details {
+            None => Ok(()),
+            Some(details) => Err(BrowserError::Script(
+                self.state.scrub(render::exception(&details)),
+            )),
+        }
+    }
+
+    /// The page of a session, after [`Prepared::claim`].
+    pub fn claimed(self, request: &PageRequest, slot: OwnedSemaphorePermit) -> Page {
+        let (state, timeout) = (self.state.clone(), request.timeout);
+        tokio::spawn(async move {
+            let deadline = tokio::time::Instant::now() + timeout;
+            await_app(&state, timeout, deadline).await;
+        });
+        self.into_page(request, slot)
+    }
+
+    fn assign(&self, request: &PageRequest) {
+        self.state
+            .assign(request.session.clone(), secrets(&request.init));
+    }
+
+    /// Runs a command of the page, no longer than it lives.
+    async fn command<C: Command>(
+        &self,
+        what: &'static str,
+        command: C,
+    ) -> Result<C::Response, BrowserError> {
+        tokio::select! {
+            biased;
+            end = self.state.ended() => Err(end.error()),
+            done = self.engine.within(what, self.page.execute(command)) => done.map(|done| done.result),
+        }
+    }
+
+    fn into_page(self, request: &PageRequest, slot: OwnedSemaphorePermit) -> Page {
+        tokio::spawn(watch::watch(
+            self.engine.clone(),
+            self.page.clone(),
+            self.state.clone(),
+            Limits::of(&request.outfit.options),
+        ));
+        let held = Held {
+            context: self.context,
+            _slot: slot,
+            _gate: self.gate,
+        };
+        Page::new(self.engine, held, self.page, self.state, self.events)
     }
 }
 
@@ -265,17 +370,22 @@ async fn navigate(
     if let Some(status) = state.status().filter(|status| is_bad(*status)) {
         return state.failed(bad_status(status, &url));
     }
-    let judged = async {
-        if !has_template(&page).await {
-            return state.ready(false);
-        }
-        // It says itself when it is ready.
-        let _ = state.outcome().await;
-    };
-    if tokio::time::timeout_at(deadline, judged).await.is_err() {
+    let ours = tokio::time::timeout_at(deadline, has_template(&page)).await;
+    match ours {
+        Ok(false) => state.ready(false),
+        _ => await_app(&state, request.timeout, deadline).await,
+    }
+}
+
+/// Waits for the app of a page that says itself when it is ready.
+async fn await_app(state: &PageState, timeout: Duration, deadline: tokio::time::Instant) {
+    if tokio::time::timeout_at(deadline, state.outcome())
+        .await
+        .is_err()
+    {
         state.failed(format!(
             "the app was not ready within {} s",
-            request.timeout.as_secs_f64()
+            timeout.as_secs_f64()
         ));
     }
 }

@@ -12,12 +12,22 @@ use super::options::BrowserOptions;
 use super::raw::Raw;
 
 /// What a page gets to see of the world.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Outfit {
     /// The app's own options.
     pub options: BrowserOptions,
     /// Its cookies and storage.
     pub belongings: Belongings,
+}
+
+impl Outfit {
+    /// That of pages whose app wants nothing special.
+    pub fn of_server(options: &BrowserOptions) -> Self {
+        Self {
+            options: options.clone(),
+            belongings: Belongings::default(),
+        }
+    }
 }
 
 /// A command and the option that it is for.

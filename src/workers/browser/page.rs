@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chromiumoxide::cdp::browser_protocol::page::{
-    CaptureScreenshotFormat, CaptureScreenshotParams,
+    CaptureScreenshotFormat, CaptureScreenshotParams, GetLayoutMetricsParams, Viewport,
 };
 use chromiumoxide::error::CdpError;
 use chromiumoxide::{Command, Page as CdpPage};
@@ -18,7 +18,11 @@ use super::error::BrowserError;
 use super::gate::Gate;
 use super::open::Context;
 use super::outfit::Outfit;
+use super::pool::PageStart;
 use super::state::{End, PageEvents, PageState};
+
+/// Most pixels of a side of a picture; Chromium draws no more.
+const MAX_SIDE: f64 = 16384.0;
 
 /// What to open.
 #[derive(Debug, Clone)]
@@ -34,6 +38,8 @@ pub struct PageRequest {
     pub timeout: Duration,
     /// What it gets to see of the world.
     pub outfit: Outfit,
+    /// What may be used that was made in advance.
+    pub start: PageStart,
 }
 
 /// A format for screenshots.
@@ -103,7 +109,7 @@ impl Page {
 
     /// The session that the page belongs to.
     pub fn session(&self) -> &str {
-        &self.0.state.session
+        self.0.state.session()
     }
 
     /// The id by which Chromium knows the page.
@@ -116,19 +122,31 @@ impl Page {
         self.0.state.outcome().await
     }
 
-    /// A picture of what the page shows.
-    pub async fn screenshot(&self, format: ImageFormat) -> Result<Vec<u8>, BrowserError> {
+    /// A picture of what the page shows, or of all there is of it.
+    pub async fn screenshot(
+        &self,
+        format: ImageFormat,
+        full_page: bool,
+    ) -> Result<Vec<u8>, BrowserError> {
         let what = "take a screenshot";
         let format = match format {
             ImageFormat::Png => CaptureScreenshotFormat::Png,
             ImageFormat::Jpeg => CaptureScreenshotFormat::Jpeg,
         };
-        let shot = self
-            .command(
-                what,
-                CaptureScreenshotParams::builder().format(format).build(),
-            )
-            .await?;
+        let mut params = CaptureScreenshotParams::builder().format(format);
+        if full_page {
+            let metrics = GetLayoutMetricsParams::default();
+            let size = self.command(what, metrics).await?.css_content_size;
+            let (width, height) = (size.width.min(MAX_SIDE), size.height.min(MAX_SIDE));
+            params = params.capture_beyond_viewport(true).clip(Viewport {
+                x: 0.0,
+                y: 0.0,
+                width,
+                height,
+                scale: 1.0,
+            });
+        }
+        let shot = self.command(what, params.build()).await?;
         let bytes = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, &shot.data);
         bytes.map_err(|error| BrowserError::Refused {
             what,
@@ -147,6 +165,10 @@ impl Page {
         {
             tracing::warn!(session = self.session(), %error, "a page was not closed properly");
         }
+    }
+
+    pub(super) fn state(&self) -> &Arc<PageState> {
+        &self.0.state
     }
 
     pub(super) fn cdp(&self) -> &CdpPage {

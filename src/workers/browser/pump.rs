@@ -19,7 +19,7 @@ use serde::Deserialize;
 
 use super::log_ring::{LogKind, LogLine};
 use super::render;
-use super::script::{BINDING, WORKER_MARK};
+use super::script::{BINDING, CAPTURE_MARK, WORKER_MARK};
 use super::state::{PageState, now};
 
 /// One thing that Chromium reports about a page.
@@ -39,6 +39,8 @@ pub(crate) type Stream = SelectAll<BoxStream<'static, Seen>>;
 #[serde(tag = "type", rename_all = "lowercase")]
 enum Signal {
     Ready,
+    /// A page that was made in advance waits for its app.
+    Warm,
     Failed {
         message: String,
     },
@@ -96,6 +98,7 @@ fn pass(
     seen: Seen,
 ) -> Option<Result<(), String>> {
     match seen {
+        Seen::Console(event) if is_mark(&event) => {}
         Seen::Console(event) => state.log(console(&event)),
         Seen::Exception(event) => state.log(uncaught(&event)),
         Seen::Entry(event) => state.log(entry(&event, forwarding)?),
@@ -105,6 +108,14 @@ fn pass(
         Seen::Response(event) => status(page, state, &event),
     }
     None
+}
+
+/// Whether a line is ours, for the end of what a script has said.
+fn is_mark(event: &EventConsoleApiCalled) -> bool {
+    let first = event.args.first().and_then(|first| first.value.as_ref());
+    first
+        .and_then(|text| text.as_str())
+        .is_some_and(|text| text.starts_with(CAPTURE_MARK))
 }
 
 fn console(event: &EventConsoleApiCalled) -> LogLine {
@@ -170,7 +181,10 @@ fn entry(event: &EventEntryAdded, forwarding: &mut HashSet<String>) -> Option<Lo
 fn signal(state: &PageState, payload: &str) -> Option<Result<(), String>> {
     // The app's own code may call the binding too; what makes no sense is its own affair.
     match serde_json::from_str(payload).ok()? {
+        // Before it has its app, a page can be nothing but warm.
+        Signal::Ready if !state.is_owned() => {}
         Signal::Ready => return Some(Ok(())),
+        Signal::Warm => state.set_warm(),
         Signal::Failed { message } => return Some(Err(message)),
         Signal::Log {
             kind,

@@ -144,10 +144,8 @@ mod tests {
             base_url: "https://api.myapp.com/v1/".into(),
             ..BrowserOptions::default()
         };
-        let belongings = Belongings {
-            authorization: Some("Bearer t".into()),
-            ..Belongings::default()
-        };
+        let manifest = json!({"authorization_token": "Bearer t"});
+        let belongings = Belongings::of(manifest.as_object().unwrap()).unwrap();
         let extra = Extra::new(
             &Outfit {
                 options,
@@ -174,10 +172,8 @@ mod tests {
 
     #[test]
     fn this_server_hears_no_authorization() {
-        let belongings = Belongings {
-            authorization: Some("Bearer t".into()),
-            ..Belongings::default()
-        };
+        let manifest = json!({"authorization_token": "Bearer t"});
+        let belongings = Belongings::of(manifest.as_object().unwrap()).unwrap();
         let outfit = Outfit {
             belongings,
             ..Outfit::default()

@@ -7,6 +7,9 @@ pub(crate) const BINDING: &str = "__rhizomeSignal";
 /// First words of a worker that forwards its own console.
 pub(crate) const WORKER_MARK: &str = "__rhizome_worker__";
 
+/// First words of a line that ends what a script has said.
+pub(crate) const CAPTURE_MARK: &str = "__rhizome_capture__";
+
 /// Script for the start of every document: gives `config` to the main frame, for pages of `origin` only, where nobody
 /// who lists the window's properties sees it.
 pub(crate) fn init_script(origin: &str, config: &Value) -> String {
@@ -15,6 +18,14 @@ pub(crate) fn init_script(origin: &str, config: &Value) -> String {
          Object.defineProperty(window, '__rhizome', {{ value: JSON.parse({}), configurable: true, enumerable: false }});",
         Value::from(origin),
         Value::from(config.to_string()),
+    )
+}
+
+/// Script that hands an app to a page that waits for one.
+pub(crate) fn claim(handed: &Value) -> String {
+    format!(
+        "__rhizomeClaim(JSON.parse({}))",
+        Value::from(handed.to_string())
     )
 }
 

@@ -53,6 +53,9 @@ const SWITCHES: [&str; 29] = [
     "--disable-sync",
 ];
 
+/// Makes every name and address but this machine's own unknown.
+const OFFLINE: &str = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1";
+
 /// How Chromium is found, started and limited.
 #[derive(Debug, Clone)]
 pub struct BrowserSettings {
@@ -68,6 +71,8 @@ pub struct BrowserSettings {
     pub options: BrowserOptions,
     /// Addresses of this server, which every page may reach; first the one that its pages come from.
     pub server_urls: Vec<String>,
+    /// Whether pages reach this machine only.
+    pub offline: bool,
     /// How long the browser may take to come up.
     pub launch_timeout: Duration,
     /// How long one command (a screenshot, a new page) may take.
@@ -83,6 +88,7 @@ impl Default for BrowserSettings {
             max_sessions: 20,
             options: BrowserOptions::default(),
             server_urls: Vec::new(),
+            offline: false,
             launch_timeout: Duration::from_secs(60),
             call_timeout: Duration::from_secs(30),
         }
@@ -103,16 +109,24 @@ impl BrowserSettings {
             .ok_or(BrowserError::NoExecutable)
     }
 
+    /// Whether Chromium gets its own sandbox.
+    pub(crate) fn has_sandbox(&self) -> bool {
+        !self.no_sandbox.unwrap_or_else(is_root)
+    }
+
     /// The command line after the program, for a profile in `profile`.
     pub(crate) fn arguments(&self, profile: &std::path::Path) -> Vec<String> {
         let mut arguments: Vec<String> = SWITCHES.iter().map(|switch| switch.to_string()).collect();
         arguments.push(format!("--disable-features={DISABLED_FEATURES}"));
         arguments.push(format!("--user-data-dir={}", profile.display()));
-        if self.no_sandbox.unwrap_or_else(is_root) {
+        if !self.has_sandbox() {
             arguments.push("--no-sandbox".to_owned());
         }
         if self.options.disable_web_security {
             arguments.push("--disable-web-security".to_owned());
+        }
+        if self.offline {
+            arguments.push(OFFLINE.to_owned());
         }
         arguments.extend(self.options.launch_args.iter().cloned());
         arguments

@@ -1,7 +1,7 @@
 //! What is known of one page, shared by its handle, its event pump and the engine.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
@@ -74,39 +74,76 @@ impl PageEvents {
     }
 }
 
+/// Whose page it is.
+struct Owner {
+    session: String,
+    /// What never appears in events or errors.
+    secrets: Vec<String>,
+}
+
 pub(crate) struct PageState {
-    /// The session that the page belongs to.
-    pub session: String,
+    /// Unknown for a page that was made in advance and waits.
+    owner: OnceLock<Owner>,
+    /// Whether a page that was made in advance says that it waits for its app.
+    warm: watch::Sender<bool>,
     status: watch::Sender<Option<i64>>,
     outcome: watch::Sender<Option<Result<(), BrowserError>>>,
     ended: watch::Sender<Option<End>>,
     events: Mutex<Option<mpsc::UnboundedSender<PageEvent>>>,
     waiting: Arc<AtomicUsize>,
     dropped: AtomicUsize,
-    secrets: Vec<String>,
 }
 
 impl PageState {
-    /// `secrets` never appear in events or errors.
-    pub fn new(session: String, secrets: Vec<String>) -> (Arc<Self>, PageEvents) {
+    /// The state of a page that belongs to nobody yet.
+    pub fn new() -> (Arc<Self>, PageEvents) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let state = Self {
-            session,
+            owner: OnceLock::new(),
+            warm: watch::Sender::new(false),
             status: watch::Sender::new(None),
             outcome: watch::Sender::new(None),
             ended: watch::Sender::new(None),
             events: Mutex::new(Some(sender)),
             waiting: waiting.clone(),
             dropped: AtomicUsize::new(0),
-            secrets,
         };
         (Arc::new(state), PageEvents { receiver, waiting })
     }
 
+    /// Gives the page to a session, once. `secrets` never appear in events or errors.
+    pub fn assign(&self, session: String, secrets: Vec<String>) {
+        if self.owner.set(Owner { session, secrets }).is_err() {
+            tracing::error!("a page was given to a second session");
+        }
+    }
+
+    /// The session that the page belongs to; empty while it belongs to none.
+    pub fn session(&self) -> &str {
+        self.owner.get().map_or("", |owner| &owner.session)
+    }
+
+    /// Whether the page belongs to a session.
+    pub fn is_owned(&self) -> bool {
+        self.owner.get().is_some()
+    }
+
+    /// Records that the page waits for its app.
+    pub fn set_warm(&self) {
+        self.warm.send_replace(true);
+    }
+
+    /// Waits until the page waits for its app.
+    pub async fn warmed(&self) {
+        // The sender is a part of this state, so it cannot be gone.
+        let _ = self.warm.subscribe().wait_for(|warm| *warm).await;
+    }
+
     /// `text` without the secrets of the page.
     pub fn scrub(&self, mut text: String) -> String {
-        for secret in &self.secrets {
+        let secrets = self.owner.get().map_or(&[][..], |owner| &owner.secrets);
+        for secret in secrets {
             if text.contains(secret.as_str()) {
                 text = text.replace(secret.as_str(), "***");
             }
@@ -114,7 +151,11 @@ impl PageState {
         text
     }
 
+    /// Passes a line on. What happens before the page belongs to a session is nobody's.
     pub fn log(&self, mut line: LogLine) {
+        if !self.is_owned() {
+            return;
+        }
         if self.waiting.load(Ordering::Relaxed) >= MAX_WAITING {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return;
@@ -223,6 +264,11 @@ impl PageState {
         }
     }
 
+    /// Whether nothing is known yet of how the page turns out: it is neither up nor lost.
+    pub fn is_open(&self) -> bool {
+        self.outcome.borrow().is_none()
+    }
+
     /// Waits for the end of the page.
     pub async fn ended(&self) -> End {
         let mut ended = self.ended.subscribe();
@@ -261,9 +307,31 @@ mod tests {
         }
     }
 
+    fn owned(secrets: &[&str]) -> (Arc<PageState>, PageEvents) {
+        let (state, events) = PageState::new();
+        state.assign(
+            "ws/a".into(),
+            secrets.iter().map(|secret| secret.to_string()).collect(),
+        );
+        (state, events)
+    }
+
+    #[tokio::test]
+    async fn what_comes_before_the_owner_is_nobodys() {
+        let (state, mut events) = PageState::new();
+        state.log(line("early"));
+        assert_eq!((state.session(), state.is_owned()), ("", false));
+        state.set_warm();
+        state.warmed().await;
+        state.assign("ws/a".into(), vec![]);
+        state.log(line("late"));
+        assert_eq!(events.recv().await, Some(PageEvent::Log(line("late"))));
+        assert_eq!(state.session(), "ws/a");
+    }
+
     #[tokio::test]
     async fn secrets_stay_secret() {
-        let (state, mut events) = PageState::new("ws/a".into(), vec!["s3cret".into()]);
+        let (state, mut events) = owned(&["s3cret"]);
         state.log(line("token=s3cret"));
         state.failed("no s3cret".into());
         assert_eq!(events.recv().await, Some(PageEvent::Log(line("token=***"))));
@@ -275,7 +343,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_flood_is_counted_and_states_still_pass() {
-        let (state, mut events) = PageState::new("ws/a".into(), vec![]);
+        let (state, mut events) = owned(&[]);
         for _ in 0..MAX_WAITING + 5 {
             state.log(line("x"));
         }
@@ -296,7 +364,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_end_counts_and_is_the_last_event() {
-        let (state, mut events) = PageState::new("ws/a".into(), vec![]);
+        let (state, mut events) = owned(&[]);
         assert!(state.end(End::Crashed("boom".into())));
         assert!(!state.end(End::Closed));
         state.log(line("late"));

@@ -6,10 +6,11 @@ use std::path::Path;
 use serde_json::Value;
 use tera::{Context, Tera};
 
+use super::compile::{PAGE, TEMPLATE_MARK, UNTITLED};
 use super::error::CompileError;
 
-/// Every file of `templates/apps`, by name.
-const BUILT_IN: [(&str, &str); 5] = [
+/// Every file of `templates/apps`, and what those for Python share with other workers, by name.
+const BUILT_IN: [(&str, &str); 11] = [
     (
         "api-shim.js",
         include_str!("../../../templates/apps/api-shim.js"),
@@ -17,6 +18,10 @@ const BUILT_IN: [(&str, &str); 5] = [
     (
         "page-main.js",
         include_str!("../../../templates/apps/page-main.js"),
+    ),
+    (
+        "rehearsal.js",
+        include_str!("../../../templates/apps/rehearsal.js"),
     ),
     (
         "worker-main.js",
@@ -29,6 +34,26 @@ const BUILT_IN: [(&str, &str); 5] = [
     (
         "window.index.html",
         include_str!("../../../templates/apps/window.index.html"),
+    ),
+    (
+        "web-python.index.html",
+        include_str!("../../../templates/apps/web-python.index.html"),
+    ),
+    (
+        "python-main.js",
+        include_str!("../../../templates/apps/python-main.js"),
+    ),
+    (
+        "python-web.py",
+        include_str!("../../../templates/apps/python-web.py"),
+    ),
+    (
+        "python-app.py",
+        include_str!("../../../templates/apps/python-app.py"),
+    ),
+    (
+        "showing.py",
+        include_str!("../../../templates/python/showing.py"),
     ),
 ];
 
@@ -74,9 +99,8 @@ impl Templates {
                 )));
             } else {
                 // `api-shim.js` is `api_shim` in the templates.
-                templates
-                    .scripts
-                    .insert(name.trim_end_matches(".js").replace('-', "_"), text);
+                let stem = name.split('.').next().unwrap_or(&name);
+                templates.scripts.insert(stem.replace('-', "_"), text);
             }
         }
         Ok(templates)
@@ -118,6 +142,36 @@ impl Templates {
     }
 }
 
+impl Templates {
+    /// The app that a page of `app_type` was made from, and the page's title. None when the page is not exactly what
+    /// [`Templates::render`] makes of them today.
+    pub fn read_back(&self, app_type: &str, page: &[u8]) -> Option<(Value, String)> {
+        let text = std::str::from_utf8(page).ok()?;
+        let (_, rest) = text.split_once(TEMPLATE_MARK)?;
+        let (data, _) = rest.strip_prefix('>')?.split_once("</script>")?;
+        let app: Value = serde_json::from_str(data).ok()?;
+        let named = app["config"]["name"].as_str();
+        let title = named.unwrap_or(UNTITLED).to_owned();
+        let parts = PageParts {
+            title: &title,
+            app: &app,
+            markup: "",
+        };
+        let again = self.render(app_type, PAGE, &parts).ok()?;
+        (again == text).then_some((app, title))
+    }
+
+    /// The page of `app_type` that waits for an app.
+    pub fn waiting(&self, app_type: &str) -> Result<String, CompileError> {
+        let parts = PageParts {
+            title: "Waiting for an app",
+            app: &Value::Null,
+            markup: "",
+        };
+        self.render(app_type, PAGE, &parts)
+    }
+}
+
 fn read(directory: &Path) -> Result<Vec<(String, String)>, CompileError> {
     let failed =
         |error: std::io::Error| CompileError::Template(format!("{}: {error}", directory.display()));
@@ -129,7 +183,10 @@ fn read(directory: &Path) -> Result<Vec<(String, String)>, CompileError> {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        if name.ends_with(".html") || name.ends_with(".js") {
+        if [".html", ".js", ".py"]
+            .iter()
+            .any(|end| name.ends_with(end))
+        {
             files.push((name, std::fs::read_to_string(&path).map_err(failed)?));
         }
     }

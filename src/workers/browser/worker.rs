@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,17 +13,21 @@ use serde_json::{Map as JsonMap, Value as Json, json};
 use super::actor::{BrowserActor, OpenPage};
 use super::belongings::Belongings;
 use super::log_ring::{LogKind, LogLine};
+use super::notebook;
+use super::python;
 use super::startup_script;
 use super::state::now;
 use super::{
-    BrowserOptions, CompileError, Compiler, LogRing, Outfit, Page, PageRequest, SUPPORTED_TYPES,
+    BrowserOptions, CompileError, Compiler, LogRing, Outfit, Page, PageRequest, PageStart, Pool,
+    SUPPORTED_TYPES,
 };
 use crate::apps::files::AppFile;
+use crate::identity::UserInfo;
 use crate::map;
 use crate::peer::{Callback, ErrorClass, ServiceError};
 use crate::supervision::AddrSlot;
 use crate::wire::Value;
-use crate::workers::{LogQuery, Notices, StartOrder, Started, Worker, WorkerInfo};
+use crate::workers::{LogQuery, Notices, Picture, StartOrder, Started, Worker, WorkerInfo};
 use crate::workspace::PUBLIC;
 
 /// Id of the service through which users reach the worker.
@@ -35,6 +40,8 @@ const BROWSER_BACK: Duration = Duration::from_secs(5);
 const SCRIPT_S: f64 = 30.0;
 
 struct BrowserSession {
+    /// Whether its page runs Python, in which its scripts are then.
+    python: AtomicBool,
     page: Mutex<Option<Page>>,
     logs: Arc<Mutex<LogRing>>,
 }
@@ -45,22 +52,25 @@ pub struct BrowserWorker {
     browser: AddrSlot<BrowserActor>,
     compiler: Compiler,
     options: BrowserOptions,
+    pool: Arc<Pool>,
+    max_sessions: usize,
     sessions: DashMap<String, Arc<BrowserSession>>,
     /// Ended sessions, oldest first.
     ended: Mutex<VecDeque<String>>,
 }
 
 impl BrowserWorker {
-    /// A worker on the Chromium behind `browser`.
-    ///
-    /// # Errors
-    /// A page template is broken.
+    /// A worker on the Chromium behind `browser`, with the pages that `pool` makes in advance and at most
+    /// `max_sessions` sessions at a time.
     pub fn new(
         server_id: &str,
         browser: AddrSlot<BrowserActor>,
+        compiler: Compiler,
+        pool: Arc<Pool>,
         options: BrowserOptions,
-    ) -> Result<Self, CompileError> {
-        Ok(BrowserWorker {
+        max_sessions: usize,
+    ) -> Self {
+        BrowserWorker {
             info: WorkerInfo {
                 id: format!("{PUBLIC}/{server_id}:{SERVICE_ID}"),
                 name: "Browser Worker".into(),
@@ -70,11 +80,30 @@ impl BrowserWorker {
                 client: None,
             },
             browser,
-            compiler: Compiler::new(None)?,
+            compiler,
+            pool,
             options,
+            max_sessions,
             sessions: DashMap::new(),
             ended: Mutex::default(),
-        })
+        }
+    }
+
+    /// Sessions that have a page.
+    fn busy(&self) -> usize {
+        let has_page = |session: &Arc<BrowserSession>| session.page.lock().is_some();
+        self.sessions
+            .iter()
+            .filter(|session| has_page(session))
+            .count()
+    }
+
+    /// The share of the pages that sessions may have which they have, from 0 to 1.
+    pub fn load(&self) -> f64 {
+        match self.max_sessions {
+            0 => 1.0,
+            most => self.busy() as f64 / most as f64,
+        }
     }
 
     fn session(&self, id: &str) -> Result<Arc<BrowserSession>, ServiceError> {
@@ -103,6 +132,7 @@ impl BrowserWorker {
             .entry(id.to_owned())
             .or_insert_with(|| {
                 Arc::new(BrowserSession {
+                    python: AtomicBool::new(false),
                     page: Mutex::new(None),
                     logs: Arc::new(Mutex::new(LogRing::new())),
                 })
@@ -170,6 +200,31 @@ impl Worker for BrowserWorker {
         &self.info
     }
 
+    fn health(&self) -> Json {
+        json!({
+            "status": if self.browser.is_up() { "healthy" } else { "restarting" },
+            "sessions": self.busy(),
+            "max_sessions": self.max_sessions,
+            "load": self.load(),
+            "waiting_pages": self.pool.report(),
+        })
+    }
+
+    async fn opinion(
+        &self,
+        function: &str,
+        _caller: &Arc<UserInfo>,
+        _within: Duration,
+    ) -> Result<Value, ServiceError> {
+        match function {
+            "get_load" => Ok(self.load().into()),
+            _ => Err(ServiceError::new(
+                ErrorClass::Named("NotImplementedError"),
+                format!("the browser worker has no `{function}` function"),
+            )),
+        }
+    }
+
     async fn compile(
         &self,
         manifest: JsonMap<String, Json>,
@@ -193,6 +248,8 @@ impl Worker for BrowserWorker {
             .map_err(|error| ServiceError::value(error.to_string()))?;
         let session = self.enter(&order.session);
         let timeout = Duration::from_secs_f64(order.timeout.max(1.0));
+        let python = order.app_type == "web-python" && !order.plain_page;
+        session.python.store(python, Ordering::Relaxed);
         let config = json!({
             "server_url": order.server_url,
             "workspace": order.workspace,
@@ -208,6 +265,12 @@ impl Worker for BrowserWorker {
                 "HYPHA_TOKEN": order.token,
             },
         });
+        let start = self
+            .compiler
+            .start_of(&order.app_type, &order.manifest, order.page.as_deref());
+        // Pages in advance look as the server's options say.
+        let usual = order.app_type != "web-app" && outfit == Outfit::of_server(&self.options);
+        let start = if usual { start } else { PageStart::Fresh };
         let open = OpenPage {
             request: PageRequest {
                 url: page_address(&order, &config, &outfit.options.base_url),
@@ -221,6 +284,7 @@ impl Worker for BrowserWorker {
                 session: order.session.clone(),
                 timeout,
                 outfit,
+                start,
             },
             notices,
             logs: session.logs.clone(),
@@ -292,7 +356,7 @@ impl Worker for BrowserWorker {
         session: &str,
         script: &str,
         config: Value,
-        _progress: Option<Callback>,
+        progress: Option<Callback>,
     ) -> Result<Value, ServiceError> {
         let page = self.page(session)?;
         let seconds = config
@@ -301,7 +365,14 @@ impl Worker for BrowserWorker {
             .filter(|seconds| *seconds > 0.0)
             .unwrap_or(SCRIPT_S);
         let limit = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(3600));
-        match page.evaluate_within(script, limit).await {
+        if self.session(session)?.python.load(Ordering::Relaxed) && !python::is_for_page(&config) {
+            return python::execute(&page, script, limit, progress).await;
+        }
+        let done = match notebook::is_wanted(&config) {
+            true => notebook::execute(&page, script, limit).await,
+            false => page.evaluate_within(script, limit).await,
+        };
+        match done {
             Ok(result) => Ok(Value::from_json(result)),
             Err(error) => Err(ServiceError::new(
                 ErrorClass::Named("WorkerError"),
@@ -310,13 +381,14 @@ impl Worker for BrowserWorker {
         }
     }
 
-    async fn screenshot(&self, session: &str, format: &str) -> Result<Value, ServiceError> {
-        let format = format
+    async fn screenshot(&self, session: &str, picture: &Picture) -> Result<Value, ServiceError> {
+        let format = picture
+            .format
             .parse()
             .map_err(|error: super::BrowserError| ServiceError::value(error.to_string()))?;
         let picture = self
             .page(session)?
-            .screenshot(format)
+            .screenshot(format, picture.full_page)
             .await
             .map_err(|error| ServiceError::runtime(error.to_string()))?;
         Ok(Value::Bin(picture.into()))

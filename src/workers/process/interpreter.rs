@@ -17,7 +17,10 @@ use crate::workers::log_ring::LogKind;
 use crate::workers::{Notice, Notices};
 
 /// What runs in the process before the app does.
-pub const DRIVER: &str = include_str!("../../../templates/process/driver.py");
+pub const DRIVER: &str = concat!(
+    include_str!("../../../templates/python/showing.py"),
+    include_str!("../../../templates/process/driver.py")
+);
 /// How long code that was interrupted may take to give up.
 const INTERRUPTED: Duration = Duration::from_secs(3);
 /// How long the last output of an ended process is waited for.

@@ -16,7 +16,10 @@ use crate::workers::Notice;
 impl StreamHandler<Notice> for SessionActor {
     fn handle(&mut self, notice: Notice, ctx: &mut Self::Context) {
         match notice {
-            Notice::PageLoaded { .. } => self.see(Sighting::PageLoaded, ctx),
+            Notice::PageLoaded { signalled } => {
+                self.code_done |= signalled;
+                self.see(Sighting::PageLoaded, ctx);
+            }
             Notice::PageError(text) => self.see(Sighting::PageError(text), ctx),
             Notice::ScriptFailed(text) => self.see(Sighting::ScriptFailed(text), ctx),
             Notice::Crashed(reason) => self.crashed(reason, ctx),

@@ -94,6 +94,7 @@ impl Site {
             session: "ws/client".into(),
             timeout: LIMIT,
             outfit: Outfit::default(),
+            start: PageStart::Fresh,
         }
     }
 
