@@ -21,6 +21,7 @@ pub mod skills;
 pub mod startup;
 pub mod store;
 pub mod supervision;
+pub mod wheels;
 pub mod wire;
 pub mod workers;
 pub mod workspace;

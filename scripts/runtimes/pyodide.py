@@ -181,6 +181,25 @@ def fill(runtime, common, folder, work):
     (folder / "complete.json").write_text(json.dumps({"stamp": stamp, "files": sizes}))
 
 
+def snapshot(folder):
+    """Makes the snapshot of a runtime, named after what made it, unless it is there. Pages can do without."""
+    maker = HERE / "snapshot.mjs"
+    stamp = sha256((folder / "complete.json").read_bytes() + maker.read_bytes())[:16]
+    made = folder / f"snapshot-{stamp}.bin"
+    if made.exists() or (folder / f"{made.name}.failed").exists():
+        return
+    say(f"preparing fast starts of Pyodide {folder.name}")
+    for old in folder.glob("snapshot-*"):
+        old.unlink()
+    incoming = folder / "snapshot-incoming"
+    try:
+        run("node", maker, folder.resolve(), incoming)
+        incoming.rename(made)
+    except Missing as error:
+        say(f"starts will be slower: {error}")
+        (folder / f"{made.name}.failed").touch()
+
+
 def catalogue(folder, versions):
     """What pages choose among: each runtime with the compiled packages that it has, the preferred one first."""
     runtimes = []
@@ -189,8 +208,10 @@ def catalogue(folder, versions):
         # Modules of Python's own that are packages in one version are built in in another.
         compiled = {name: entry["imports"] for name, entry in lock["packages"].items()
                     if entry["package_type"] == "package" and not entry["file_name"].endswith("-none-any.whl")}
+        snapshots = [path.name for path in (folder / version).glob("snapshot-*.bin")]
         runtimes.append({"version": version, "python": lock["info"]["python"], "path": f"{version}/",
-                         "base": sorted(closure(BASE, lock["packages"])), "compiled": compiled})
+                         "base": sorted(closure(BASE, lock["packages"])), "compiled": compiled,
+                         "snapshot": snapshots[0] if snapshots else None})
     return {"runtimes": runtimes}
 
 
@@ -208,6 +229,7 @@ def main(folder):
                 sys.exit(f"error: {error}")
             say(f"going on without Pyodide {runtime['version']}: {error}")
         else:
+            snapshot(folder / runtime["version"])
             versions.append(runtime["version"])
     (folder / "runtimes.json").write_text(json.dumps(catalogue(folder, versions), indent=1))
     for old in folder.iterdir():

@@ -52,12 +52,16 @@ impl Host {
         let version = self.store.version(workspace, app, &current).await?;
         // Read by its label: the two must be of one version.
         let selector = VersionSelector::Label(version.label);
-        let files = self.store.stored_files(workspace, app, &selector).await?;
+        let files = NewFiles::CopyOf {
+            workspace: workspace.to_owned(),
+            app: app.to_owned(),
+            version: selector,
+        };
         let mut fields = version.manifest.without_secrets().into_fields();
         // The services have the workspace in their ids; a trial start finds them anew.
         fields.remove("services");
         fields.remove("service_ids");
-        Ok((Manifest::checked(fields)?, NewFiles::Stored(files)))
+        Ok((Manifest::checked(fields)?, files))
     }
 
     /// The record of a copy that was installed.
@@ -147,10 +151,6 @@ impl Host {
             .version(&request.workspace, &request.app, &current)
             .await?;
         let selector = VersionSelector::Label(version.label);
-        let files = self
-            .store
-            .stored_files(&request.workspace, &request.app, &selector)
-            .await?;
         let mut manifest = version.manifest;
         if request.remove_secrets {
             manifest = manifest.without_secrets();
@@ -170,7 +170,11 @@ impl Host {
                 workspace: target.to_owned(),
                 app: app.to_owned(),
                 manifest: fields.clone(),
-                files: NewFiles::Stored(files),
+                files: NewFiles::CopyOf {
+                    workspace: request.workspace.clone(),
+                    app: request.app.clone(),
+                    version: selector,
+                },
                 created_by: context.user.effective_id().to_owned(),
                 overwrite: request.overwrite,
                 slot,

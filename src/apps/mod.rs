@@ -22,7 +22,7 @@ mod install;
 mod lazy_limit;
 pub mod lifecycle;
 pub mod manifest;
-mod pages;
+pub mod pages;
 pub mod progress;
 pub mod readiness;
 pub mod selection;

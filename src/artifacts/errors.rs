@@ -6,6 +6,7 @@ use super::objects::ObjectError;
 use super::schema::SchemaError;
 use super::transfer::LandError;
 use crate::peer::{ErrorClass, ServiceError};
+use crate::store::StoreError;
 
 impl From<ObjectError> for ServiceError {
     fn from(error: ObjectError) -> Self {
@@ -15,7 +16,10 @@ impl From<ObjectError> for ServiceError {
             ObjectError::NoUpload | ObjectError::Parts(_) | ObjectError::Path(_) => {
                 ServiceError::value(text)
             }
-            ObjectError::Blob(BlobError::Full | BlobError::Length(_) | BlobError::Broken(_)) => {
+            ObjectError::Blob(BlobError::Full) | ObjectError::Store(StoreError::Full) => {
+                ServiceError::new(ErrorClass::Full, text)
+            }
+            ObjectError::Blob(BlobError::Length(_) | BlobError::Broken(_)) => {
                 ServiceError::runtime(text)
             }
             ObjectError::Blob(BlobError::Unavailable { .. }) => {

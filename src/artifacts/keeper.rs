@@ -65,6 +65,14 @@ async fn tidy(objects: &Objects, collect: bool) -> Result<(), ObjectError> {
         );
     }
     if collect {
+        // A storage that is away now is asked again with the next collection.
+        let parts = objects.blobs().give_up_abandoned().await?;
+        if parts > 0 {
+            tracing::info!(
+                parts,
+                "uploads that a crash left in the bucket are given up"
+            );
+        }
         let removed = objects.collect_garbage().await?;
         tracing::debug!(removed, "unreferenced contents collected");
     }

@@ -2,6 +2,7 @@
 
 pub mod alias;
 pub mod blobs;
+pub mod doctor;
 mod errors;
 mod keeper;
 pub mod objects;

@@ -2,9 +2,11 @@
 //! that make sense on one node; without a subcommand the flags mean `serve`.
 
 mod app;
+mod doctor;
 mod logging;
 mod redact;
 mod serve;
+mod settings;
 
 use std::process::ExitCode;
 
@@ -17,6 +19,7 @@ pub fn main() -> ExitCode {
     match matches.subcommand() {
         Some(("serve", matches)) => serve::run(matches),
         Some(("app", matches)) => app::run(matches),
+        Some(("doctor", matches)) => doctor::run(matches),
         Some(("completions", matches)) => completions(matches),
         _ => ExitCode::FAILURE,
     }
@@ -30,6 +33,7 @@ fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(serve::command())
         .subcommand(app::command())
+        .subcommand(doctor::command())
         .subcommand(
             Command::new("completions")
                 .about("Prints the completions for a shell")
@@ -59,4 +63,9 @@ fn arguments() -> Vec<std::ffi::OsString> {
         arguments.insert(1, "serve".into());
     }
     arguments
+}
+
+fn fail(reason: &str) -> ExitCode {
+    eprintln!("rhizome: {reason}");
+    ExitCode::FAILURE
 }

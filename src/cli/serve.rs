@@ -1,59 +1,23 @@
 //! `rhizome serve`.
 
-use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::logging;
-use crate::config::{
-    Arity, ConfigError, IGNORED_FLAGS, Kind, Loaded, LogFormat, SETTINGS, Sources, load,
-};
+use super::settings::{self, DATABASE};
+use super::{fail, logging};
+use crate::config::{Arity, IGNORED_FLAGS, Loaded, LogFormat};
 use crate::node;
 
-/// Config file that is read when none is named and it exists.
-const DEFAULT_FILE: &str = "config/rhizome.toml";
-/// Flag of the reference for the place of its records.
-const DATABASE: &str = "database-uri";
-
 pub(super) fn command() -> Command {
-    let mut command = Command::new("serve")
-        .about("Runs the server")
-        .arg(
-            Arg::new("config")
-                .long("config")
-                .value_parser(value_parser!(PathBuf))
-                .help("Config file; config/rhizome.toml when it exists"),
-        )
-        .arg(
-            Arg::new("print-config")
-                .long("print-config")
-                .action(ArgAction::SetTrue)
-                .help("Shows each value and where it came from, and ends"),
-        );
-    command = command.arg(
-        Arg::new(DATABASE)
-            .long(DATABASE)
-            .hide(true)
-            .help("The reference's database; its name gives the data folder's"),
+    let command = Command::new("serve").about("Runs the server").arg(
+        Arg::new("print-config")
+            .long("print-config")
+            .action(ArgAction::SetTrue)
+            .help("Shows each value and where it came from, and ends"),
     );
-    for setting in SETTINGS {
-        let Some(flag) = setting.flag else {
-            continue;
-        };
-        let arg = Arg::new(setting.path).long(flag).help(setting.help);
-        command = command.arg(match setting.kind {
-            // `--flag` alone, and `--flag=false`.
-            Kind::Bool => arg
-                .num_args(0..=1)
-                .require_equals(true)
-                .default_missing_value("true"),
-            Kind::List | Kind::Words => arg.num_args(1..).action(ArgAction::Append),
-            _ => arg.num_args(1),
-        });
-    }
+    let mut command = settings::with_flags(command);
     for (flag, arity, _) in IGNORED_FLAGS {
         let arg = Arg::new(*flag).long(*flag).hide(true);
         command = command.arg(match arity {
@@ -64,54 +28,8 @@ pub(super) fn command() -> Command {
     command
 }
 
-fn flags(matches: &ArgMatches) -> BTreeMap<&'static str, String> {
-    let mut flags = given_settings(matches);
-    // Two servers that had two databases must not end in one data folder.
-    if let Some(uri) = matches.get_one::<String>(DATABASE)
-        && let Some(folder) = folder_of_database(uri)
-    {
-        flags.entry("server.data_dir").or_insert(folder);
-    }
-    flags
-}
-
-/// The data folder that stands for a SQLite database: beside it, under its name.
-fn folder_of_database(uri: &str) -> Option<String> {
-    let (scheme, path) = uri.split_once(":///")?;
-    let path = path.split('?').next().unwrap_or_default();
-    let usable = scheme.starts_with("sqlite") && !path.is_empty() && path != ":memory:";
-    usable.then(|| format!("{path}.rhizome"))
-}
-
-fn given_settings(matches: &ArgMatches) -> BTreeMap<&'static str, String> {
-    SETTINGS
-        .iter()
-        .filter(|setting| setting.flag.is_some())
-        .filter_map(|setting| {
-            // Only lists are given more than once.
-            let texts: Vec<_> = matches.get_many::<String>(setting.path)?.cloned().collect();
-            let joint = match setting.kind {
-                Kind::Words => "\n",
-                _ => ",",
-            };
-            Some((setting.path, texts.join(joint)))
-        })
-        .collect()
-}
-
-fn loaded(matches: &ArgMatches) -> Result<Loaded, ConfigError> {
-    let default = PathBuf::from(DEFAULT_FILE);
-    let named = matches.get_one::<PathBuf>("config").cloned();
-    let file = named.or_else(|| default.exists().then_some(default));
-    load(&Sources {
-        file: file.as_deref(),
-        flags: &flags(matches),
-        env: &|name| std::env::var(name).ok(),
-    })
-}
-
 pub(super) fn run(matches: &ArgMatches) -> ExitCode {
-    let loaded = match loaded(matches) {
+    let loaded = match settings::loaded(matches) {
         Ok(loaded) => loaded,
         Err(error) => return fail(&error.to_string()),
     };
@@ -132,7 +50,7 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
         }
     }
     if let Some(uri) = matches.get_one::<String>(DATABASE)
-        && folder_of_database(uri).is_none()
+        && settings::folder_of_database(uri).is_none()
     {
         tracing::warn!("--{DATABASE} has no effect here: records are kept in the data folder");
     }
@@ -146,11 +64,6 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
         }
         Err(error) => fail(&error.to_string()),
     }
-}
-
-fn fail(reason: &str) -> ExitCode {
-    eprintln!("rhizome: {reason}");
-    ExitCode::FAILURE
 }
 
 /// A reader that has seen enough closes the pipe, which is no failure.
@@ -188,6 +101,7 @@ fn print_config(loaded: &Loaded) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::settings::flags;
     use super::*;
 
     #[test]

@@ -204,6 +204,7 @@ pub struct Limits {
     pub http_burst: f64,
     pub http_user_rate: f64,
     pub http_user_burst: f64,
+    pub http_stalled_after: f64,
 }
 
 impl Default for Limits {
@@ -236,6 +237,7 @@ impl Default for Limits {
             http_burst: 500.0,
             http_user_rate: 1000.0,
             http_user_burst: 5000.0,
+            http_stalled_after: 60.0,
         }
     }
 }
@@ -291,6 +293,8 @@ pub struct Apps {
     pub max_browser_sessions: usize,
     pub browser_offline: bool,
     pub pyodide_url: String,
+    pub wheel_index: String,
+    pub wheel_cache_mb: u64,
     pub autoscaling_interval: f64,
     pub process: bool,
     pub max_process_sessions: usize,
@@ -309,6 +313,8 @@ impl Default for Apps {
             max_browser_sessions: 20,
             browser_offline: false,
             pyodide_url: String::new(),
+            wheel_index: "https://pypi.org/simple/".into(),
+            wheel_cache_mb: 1024,
             autoscaling_interval: 10.0,
             process: true,
             max_process_sessions: 50,

@@ -376,6 +376,13 @@ pub static SETTINGS: &[Setting] = &[
         "HTTP requests of a verified user at once",
     ),
     setting(
+        "limits.http_stalled_after",
+        None,
+        &["RHIZOME_HTTP_STALLED_AFTER"],
+        Float,
+        "Seconds before a caller of an app that neither reads nor sends is cut off",
+    ),
+    setting(
         "apps.enabled",
         Some("enable-server-apps"),
         &["HYPHA_ENABLE_SERVER_APPS"],
@@ -465,6 +472,20 @@ pub static SETTINGS: &[Setting] = &[
         &["HYPHA_PYODIDE_BASE_URL"],
         Text,
         "URL of a Pyodide to use instead of the one in assets_dir",
+    ),
+    setting(
+        "apps.wheel_index",
+        None,
+        &["RHIZOME_WHEEL_INDEX", "PIP_INDEX_URL"],
+        Text,
+        "Package index for web-python apps",
+    ),
+    setting(
+        "apps.wheel_cache_mb",
+        None,
+        &["RHIZOME_WHEEL_CACHE_MB"],
+        Int,
+        "Megabytes of packages for web-python apps that are kept",
     ),
     setting(
         "apps.autoscaling_interval",

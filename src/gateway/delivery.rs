@@ -6,14 +6,16 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Gateway;
-use crate::router::{Client, Outgoing, PushError, Routed, Router};
+use crate::router::{Client, Outgoing, PushError, Routed, Router, Weight};
 
 /// Messages that did not fit into their receivers' mailboxes.
 pub type Blocked = Vec<(Arc<Client>, Outgoing)>;
 
-/// Routes one frame of `client`. What is given back must be settled before the next one.
-pub fn deliver(gateway: &Gateway, client: &Arc<Client>, frame: Bytes) -> Blocked {
-    match gateway.router.route(client, frame) {
+/// Routes one frame of `client`. What is given back must be settled before the next one; the weight
+/// is for the throttle.
+pub fn deliver(gateway: &Gateway, client: &Arc<Client>, frame: Bytes) -> (Blocked, Weight) {
+    let (routed, weight) = gateway.router.route(client, frame);
+    let blocked = match routed {
         Routed::Delivered => Vec::new(),
         Routed::Local(incoming) => {
             gateway.peer.receive(incoming);
@@ -25,7 +27,8 @@ pub fn deliver(gateway: &Gateway, client: &Arc<Client>, frame: Bytes) -> Blocked
             tracing::debug!(client = %client.address, reason, "frame dropped");
             Vec::new()
         }
-    }
+    };
+    (blocked, weight)
 }
 
 /// Puts a message into the mailbox of the sender itself.

@@ -161,8 +161,8 @@ impl FrameStream {
         };
         client.used(now);
         let gateway = &self.link.gateway;
-        let pause = self.throttle.take(Duration::from_millis(now));
-        let blocked = deliver(gateway, client, frame);
+        let (blocked, weight) = deliver(gateway, client, frame);
+        let pause = self.throttle.take(Duration::from_millis(now), weight);
         if !blocked.is_empty() || pause.is_some() {
             self.waiting = Some(Box::pin(settle(
                 gateway.router.clone(),

@@ -7,6 +7,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::files;
 use super::{HttpError, caller};
 use crate::apps::Host;
+use crate::apps::pages::PageGrant;
+use crate::apps::store::VersionSelector;
 use crate::node::Node;
 use crate::workers::browser::pool::WAITING;
 use crate::workspace::WorkspaceError;
@@ -41,6 +43,23 @@ async fn list(
     Ok(HttpResponse::Ok().json(host.list_apps(&workspace, &user).await?))
 }
 
+/// The paths of all files below a folder, for pages that take their modules from there.
+async fn folder(host: &Host, grant: &PageGrant, path: &str) -> Result<HttpResponse, HttpError> {
+    let version = VersionSelector::Label(grant.version.clone());
+    let files = host
+        .store
+        .files(&grant.workspace, &grant.app, &version)
+        .await;
+    let missing = |_| HttpError::NotFound(format!("File not found: {path}"));
+    let below: Vec<String> = files
+        .map_err(missing)?
+        .into_iter()
+        .map(|(file, _, _)| file)
+        .filter(|file| file.starts_with(path))
+        .collect();
+    Ok(HttpResponse::Ok().json(below))
+}
+
 /// A file of the version that a session runs. The key in the address is the permission.
 async fn session_file(
     request: HttpRequest,
@@ -55,6 +74,9 @@ async fn session_file(
         return Ok(files::answer(&request, &path, shell.ok_or_else(missing)?));
     }
     let grant = host.pages.open(&key).ok_or_else(missing)?;
+    if path.is_empty() || path.ends_with('/') {
+        return folder(host, &grant, &path).await;
+    }
     let bytes = host
         .store
         .file(&grant.workspace, &grant.app, &grant.version, &path)

@@ -10,7 +10,7 @@ use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use serde_json::json;
 
-use super::{HttpError, caller, pyodide};
+use super::{HttpError, caller, pyodide, wheels};
 use crate::node::Node;
 use crate::workspace::HYPHA_VERSION;
 
@@ -29,7 +29,8 @@ pub fn routes(config: &mut ServiceConfig) {
     config
         .route("/config.json", web::get().to(config_json))
         .service(client)
-        .configure(pyodide::routes);
+        .configure(pyodide::routes)
+        .configure(wheels::routes);
 }
 
 fn path_of(node: &Node, file: &str) -> PathBuf {

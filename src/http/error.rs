@@ -66,6 +66,7 @@ fn status_of_class(error: &ServiceError) -> StatusCode {
         ErrorClass::FileExists => StatusCode::CONFLICT,
         ErrorClass::Timeout => StatusCode::GATEWAY_TIMEOUT,
         ErrorClass::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorClass::Full => StatusCode::INSUFFICIENT_STORAGE,
         _ => status_of_text(&error.to_string()),
     }
 }

@@ -1,17 +1,18 @@
 //! `/metrics`: counts in the text format of Prometheus.
 //!
 //! Everything is read when it is asked for; no label names a client, a user or a workspace, of
-//! which there are too many. The names without `rhizome_` are the reference's, for dashboards
+//! which there are too many. Administrators are told about each app as well. The names without `rhizome_` are the reference's, for dashboards
 //! that exist.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use actix_web::HttpResponse;
 use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeMetric, NoLabelSet,
+    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelValue, EncodeMetric,
+    NoLabelSet,
     prometheus_text,
 };
 use prometheus_client::metrics::MetricType;
@@ -19,8 +20,9 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::HttpError;
+use super::app_metrics::AppNumbers;
 use super::edge::{Edge, Sums};
+use super::{HttpError, caller};
 use crate::metrics::{Reading, machine};
 use crate::node::Node;
 use crate::router::{Totals, Transport};
@@ -38,8 +40,13 @@ pub fn routes(config: &mut ServiceConfig) {
     config.service(metrics);
 }
 
-async fn metrics(node: Data<Node>, edge: Data<Edge>) -> Result<HttpResponse, HttpError> {
-    let snapshot = Snapshot::take(&node, &edge).await?;
+async fn metrics(
+    request: HttpRequest,
+    node: Data<Node>,
+    edge: Data<Edge>,
+) -> Result<HttpResponse, HttpError> {
+    let in_detail = caller::admin(&request, &node).is_ok();
+    let snapshot = Snapshot::take(&node, &edge, in_detail).await?;
     let mut registry = Registry::default();
     registry.register_collector(Box::new(snapshot));
     let mut text = String::new();
@@ -59,6 +66,8 @@ struct Snapshot {
     workspaces: usize,
     sessions: BTreeMap<&'static str, u64>,
     apps: usize,
+    /// For administrators.
+    each_app: Option<AppNumbers>,
     totals: Totals,
     load: u64,
     events: u64,
@@ -73,7 +82,7 @@ struct Snapshot {
 }
 
 impl Snapshot {
-    async fn take(node: &Node, edge: &Edge) -> Result<Self, HttpError> {
+    async fn take(node: &Node, edge: &Edge, in_detail: bool) -> Result<Self, HttpError> {
         let directory = &node.directory;
         let router = &directory.router;
         let mut connections = BTreeMap::from(TRANSPORTS.map(|transport| (transport.name(), 0)));
@@ -83,13 +92,15 @@ impl Snapshot {
             load += u64::from(client.load.per_minute(now));
         }
         let mut sessions = BTreeMap::from([("running", 0)]);
-        let mut apps = 0;
+        let (mut apps, mut each_app) = (0, None);
         if let Some(host) = &node.apps {
             for entry in host.sessions.all() {
                 *sessions.entry(entry.state().status()).or_insert(0) += 1;
             }
             let installed = host.store.installed().await;
-            apps = installed.map_err(crate::peer::ServiceError::from)?.len();
+            let installed = installed.map_err(crate::peer::ServiceError::from)?;
+            apps = installed.len();
+            each_app = in_detail.then(|| AppNumbers::take(host, router, installed));
         }
         Ok(Snapshot {
             connections,
@@ -98,6 +109,7 @@ impl Snapshot {
             workspaces: directory.len(),
             sessions,
             apps,
+            each_app,
             totals: router.totals(),
             load,
             events: router.notes.events(),
@@ -255,7 +267,7 @@ impl Snapshot {
         out.histograms(
             "rhizome_store_flush_seconds",
             "Seconds the store took to reach the disk",
-            [([], self.flushes)],
+            [(NO_LABELS, self.flushes)],
         )
     }
 
@@ -300,6 +312,9 @@ impl Collector for Snapshot {
     fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
         let mut out = Writer(encoder);
         self.connections(&mut out)?;
+        if let Some(apps) = &self.each_app {
+            apps.write(&mut out)?;
+        }
         self.traffic(&mut out)?;
         self.http(&mut out)?;
         self.pages(&mut out)?;
@@ -308,19 +323,21 @@ impl Collector for Snapshot {
     }
 }
 
+const NO_LABELS: Labels<&str, 0> = [];
+
 /// Labels of one sample.
-type Labels<const N: usize> = [(&'static str, &'static str); N];
+type Labels<L, const N: usize> = [(&'static str, L); N];
 
 /// Writes numbers that are known already.
-struct Writer<'a>(DescriptorEncoder<'a>);
+pub struct Writer<'a>(DescriptorEncoder<'a>);
 
 impl Writer<'_> {
-    fn family<const N: usize, M: EncodeMetric>(
+    fn family<L: EncodeLabelValue, const N: usize, M: EncodeMetric>(
         &mut self,
         name: &str,
         help: &str,
         kind: MetricType,
-        samples: impl IntoIterator<Item = (Labels<N>, M)>,
+        samples: impl IntoIterator<Item = (Labels<L, N>, M)>,
     ) -> fmt::Result {
         let mut family = self.0.encode_descriptor(name, help, None, kind)?;
         for (labels, metric) in samples {
@@ -329,11 +346,11 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn gauges<const N: usize, V: EncodeGaugeValue>(
+    pub fn gauges<L: EncodeLabelValue, const N: usize, V: EncodeGaugeValue>(
         &mut self,
         name: &str,
         help: &str,
-        samples: impl IntoIterator<Item = (Labels<N>, V)>,
+        samples: impl IntoIterator<Item = (Labels<L, N>, V)>,
     ) -> fmt::Result {
         let samples = samples
             .into_iter()
@@ -342,14 +359,14 @@ impl Writer<'_> {
     }
 
     fn gauge(&mut self, name: &str, help: &str, value: impl EncodeGaugeValue) -> fmt::Result {
-        self.gauges(name, help, [([], value)])
+        self.gauges(name, help, [(NO_LABELS, value)])
     }
 
-    fn counters<const N: usize, V: EncodeCounterValue>(
+    fn counters<L: EncodeLabelValue, const N: usize, V: EncodeCounterValue>(
         &mut self,
         name: &str,
         help: &str,
-        samples: impl IntoIterator<Item = (Labels<N>, V)>,
+        samples: impl IntoIterator<Item = (Labels<L, N>, V)>,
     ) -> fmt::Result {
         let samples = samples
             .into_iter()
@@ -358,14 +375,14 @@ impl Writer<'_> {
     }
 
     fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
-        self.counters(name, help, [([], value)])
+        self.counters(name, help, [(NO_LABELS, value)])
     }
 
-    fn histograms<const N: usize>(
+    fn histograms<L: EncodeLabelValue, const N: usize>(
         &mut self,
         name: &str,
         help: &str,
-        samples: impl IntoIterator<Item = (Labels<N>, Reading)>,
+        samples: impl IntoIterator<Item = (Labels<L, N>, Reading)>,
     ) -> fmt::Result {
         let mut family = self
             .0

@@ -1,6 +1,7 @@
 //! HTTP: the routes by subject, and the server that carries them and the WebSocket endpoint.
 
 mod admin;
+mod app_metrics;
 mod apps;
 mod artifacts;
 mod assets;
@@ -17,10 +18,12 @@ mod mounts;
 mod pages;
 mod proxy;
 mod pyodide;
+mod reading;
 mod rpc;
 mod services;
 mod skills;
 mod transfer;
+mod wheels;
 
 use std::sync::Arc;
 

@@ -12,7 +12,7 @@ use crate::node::Node;
 /// What pages choose a runtime from.
 const CATALOGUE: &str = "runtimes.json";
 /// Files are named after their versions, so that they never change.
-const FOR_EVER: &str = "public, max-age=31536000, immutable";
+pub(super) const FOR_EVER: &str = "public, max-age=31536000, immutable";
 
 pub fn routes(config: &mut ServiceConfig) {
     config
@@ -89,7 +89,7 @@ async fn serve(
 }
 
 /// Lets pages of every origin use an answer.
-fn open(mut answer: HttpResponse, caching: &'static str) -> HttpResponse {
+pub(super) fn open(mut answer: HttpResponse, caching: &'static str) -> HttpResponse {
     let headers = answer.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(caching));
     for (name, value) in [

@@ -7,22 +7,19 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use parking_lot::Mutex;
 
-use super::{Browser, Node, NodeActor, NodeError, Startup};
+use super::{Browser, Node, NodeActor, NodeError, Startup, homeless, storage};
 use crate::admin::AdminService;
 use crate::apps::session::SessionJournal;
 use crate::apps::store::AppStore;
 use crate::apps::{Controller, Handed, Host, WorkspacesActor};
-use parking_lot::Mutex;
-
 use crate::artifacts::ArtifactStore;
 use crate::artifacts::service::{AppRemoval, ArtifactService};
 use crate::artifacts::storage::StorageService;
 use crate::artifacts::transfer::TransferSettings;
-use crate::artifacts::{
-    BlobStore, FolderBlobs, KeeperActor, Objects, S3Blobs, S3Settings, Transfer,
-};
-use crate::config::{Config, Storage};
+use crate::artifacts::{KeeperActor, Objects, Transfer};
+use crate::config::Config;
 use crate::gateway::stream::ReaperActor;
 use crate::gateway::{Gateway, WatchdogActor};
 use crate::identity::{Revocations, Tokens, TokensConfig, readable_id};
@@ -36,11 +33,13 @@ use crate::startup::{self, StartupActor, StartupEntry};
 use crate::store::{Store, StoreError};
 use crate::supervision::{
     AddrSlot, ChildSpec, ExitSlot, ExitWatch, KillHandle, OnExhausted, SharedClock, SystemClock,
-    spawn_detached, start_here,
+    start_here,
 };
+use crate::wheels::{WheelIndex, WheelSettings};
 use crate::workers::browser::{
     BrowserActor, BrowserService, BrowserSettings, BrowserWorker, Compiler, Pool,
 };
+use crate::workers::mcp::{McpService, McpWorker};
 use crate::workers::process::{
     ProcessService, ProcessSettings, ProcessesActor, PythonWorker, TerminalService, TerminalWorker,
 };
@@ -62,7 +61,7 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
     let clock: SharedClock = SystemClock::shared();
     let data = &config.server.data_dir;
     make_folder(data)?;
-    let store = Store::open(&data.join("store"))?;
+    let store = Store::open(&data.join(storage::STORE))?;
     // The store is ours alone from here on, and so are the processes of its servers.
     processes::sweep_orphans(&processes::owner_of(data));
     let kept = Kept::load(&store)?;
@@ -103,11 +102,18 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
         clock.clone(),
     );
     let python = Arc::new(Python::new(&config.startup.python));
-    let blobs = open_blobs(&config)?;
-    let objects = Objects::open(store.clone(), blobs.clone(), clock.clone())?;
-    let transfer = build_transfer(&config, objects, kept.url_secret, &directory)?;
+    let blobs = storage::open(&config)?;
+    let objects = Objects::open(store.clone(), blobs, clock.clone())?;
+    let transfer = build_transfer(&config, objects.clone(), kept.url_secret, &directory)?;
     let writing = Arc::new(Mutex::new(()));
-    let apps = build_apps(&config, &store, blobs, &directory, &python, writing.clone())?;
+    let apps = build_apps(
+        &config,
+        &store,
+        objects,
+        &directory,
+        &python,
+        writing.clone(),
+    )?;
     let artifacts = ArtifactStore::open(store.clone(), transfer.objects.clone(), writing)?;
     offer_artifacts(artifacts.clone(), &directory, &transfer, &apps)?;
     let startup = build_startup(&config, &directory, &python)?;
@@ -118,6 +124,11 @@ pub(super) fn build(config: Config) -> Result<Arc<Node>, NodeError> {
         startup,
         transfer,
         artifacts,
+        wheels: WheelIndex::new(WheelSettings {
+            upstream: config.apps.wheel_index.clone(),
+            folder: config.server.data_dir.join("wheels"),
+            max_bytes: config.apps.wheel_cache_mb.saturating_mul(1 << 20),
+        }),
         config,
         clock,
         directory,
@@ -166,62 +177,11 @@ fn offer_artifacts(
     apps: &AppsParts,
 ) -> Result<(), NodeError> {
     transfer.attach(Arc::new(artifacts.clone()));
-    let store = artifacts.clone();
-    directory.when_gone(Box::new(move |workspace| {
-        let (store, workspace) = (store.clone(), workspace.to_owned());
-        spawn_detached("forget artifacts", async move {
-            let name = workspace.clone();
-            let deleted = store.change(move |inner, _| inner.delete_all(&name)).await;
-            if let Err(error) = deleted {
-                tracing::error!(workspace, %error, "artifacts of a deleted workspace stay");
-            }
-        });
-    }));
+    homeless::watch(&artifacts, directory)?;
     let removal = apps.host.clone().map(|host| host as Arc<dyn AppRemoval>);
     let manager = ArtifactService::new(directory.clone(), artifacts, transfer.clone(), removal);
     directory.offer(PUBLIC, manager)?;
     Ok(())
-}
-
-/// Opens the contents of files: in the data folder, or in an S3 bucket.
-fn open_blobs(config: &Config) -> Result<Arc<dyn BlobStore>, NodeError> {
-    let (storage, data) = (&config.storage, &config.server.data_dir);
-    if !storage.s3 {
-        return Ok(Arc::new(FolderBlobs::open(&data.join("blobs"))?));
-    }
-    let settings = s3_settings(storage)?;
-    let blobs = S3Blobs::open(&settings, &data.join("uploads"))?;
-    let asked = blobs.clone();
-    // A server that is away now is asked again with the first file.
-    spawn_detached("look for the bucket", async move {
-        match asked.ensure_bucket().await {
-            Ok(()) => tracing::info!(bucket = settings.bucket, "files are kept in an S3 bucket"),
-            Err(error) => tracing::error!(%error, "the S3 bucket cannot be used now"),
-        }
-    });
-    Ok(Arc::new(blobs))
-}
-
-fn s3_settings(storage: &Storage) -> Result<S3Settings, NodeError> {
-    for (name, value) in [
-        ("endpoint_url", &storage.endpoint_url),
-        ("access_key_id", &storage.access_key_id),
-        ("secret_access_key", &storage.secret_access_key),
-        ("workspace_bucket", &storage.workspace_bucket),
-    ] {
-        if value.is_empty() {
-            return Err(NodeError::Storage(name));
-        }
-    }
-    Ok(S3Settings {
-        endpoint: storage.endpoint_url.clone(),
-        public_endpoint: storage.endpoint_url_public.clone(),
-        region: storage.region_name.clone(),
-        access_key: storage.access_key_id.clone(),
-        secret_key: storage.secret_access_key.clone(),
-        bucket: storage.workspace_bucket.clone(),
-        prefix: storage.prefix.clone(),
-    })
 }
 
 /// Files of workspaces, and the addresses of all files.
@@ -238,15 +198,7 @@ fn build_transfer(
         bucket: config.storage.workspace_bucket.clone(),
         direct: config.storage.s3 && config.storage.direct_downloads,
     };
-    let transfer = Transfer::new(objects.clone(), settings);
-    directory.when_gone(Box::new(move |workspace| {
-        let (objects, workspace) = (objects.clone(), workspace.to_owned());
-        spawn_detached("forget files", async move {
-            if let Err(error) = objects.remove_workspace_files(&workspace, "").await {
-                tracing::error!(workspace, %error, "files of a deleted workspace stay");
-            }
-        });
-    }));
+    let transfer = Transfer::new(objects, settings);
     let service = StorageService::new(directory.clone(), transfer.clone());
     directory.offer(PUBLIC, service)?;
     Ok(transfer)
@@ -256,7 +208,7 @@ fn build_transfer(
 fn build_apps(
     config: &Config,
     store: &Store,
-    blobs: Arc<dyn BlobStore>,
+    objects: Objects,
     directory: &Arc<Directory>,
     python: &Arc<Python>,
     writing: Arc<Mutex<()>>,
@@ -267,7 +219,7 @@ fn build_apps(
     let clock = &directory.clock;
     let apps = Arc::new(AppStore::open(
         store.clone(),
-        blobs,
+        objects,
         clock.clone(),
         writing,
     )?);
@@ -291,6 +243,11 @@ fn build_apps(
         true => Some(add_processes(config, &host, apps, python)?),
         false => None,
     };
+    if config.server.enable_mcp {
+        let worker = Arc::new(McpWorker::new(directory.router.server_id()));
+        host.workers.add(worker.clone());
+        directory.offer(PUBLIC, McpService::new(worker))?;
+    }
     Ok(AppsParts {
         host: Some(host),
         browser,

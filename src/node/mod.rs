@@ -4,9 +4,11 @@ mod actor;
 mod boot;
 mod counts;
 mod files;
+mod homeless;
 mod memory;
 mod signals;
 mod starting;
+mod storage;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -19,9 +21,11 @@ pub use actor::NodeActor;
 pub use counts::Counts;
 pub use files::prefer_small_pages;
 pub(crate) use memory::tidy_this_thread;
+pub use storage::examine;
 
 use crate::apps::Host;
 use crate::apps::store::AppStoreError;
+use crate::artifacts::store::ArtifactError;
 use crate::artifacts::{ArtifactStore, BlobError, Transfer};
 use crate::config::{Config, ConfigError};
 use crate::gateway::Gateway;
@@ -32,6 +36,7 @@ use crate::peer::ServiceError;
 use crate::startup::{self, EntryError, StartupActor, StartupEntry};
 use crate::store::StoreError;
 use crate::supervision::{AddrSlot, SharedClock, Stop};
+use crate::wheels::WheelIndex;
 use crate::workers::browser::{BrowserActor, BrowserSettings, CompileError, Pool};
 use crate::workers::process::ProcessesActor;
 use crate::workspace::Directory;
@@ -69,9 +74,13 @@ pub enum NodeError {
     #[error(transparent)]
     Apps(#[from] AppStoreError),
     #[error(transparent)]
+    Artifacts(#[from] ArtifactError),
+    #[error(transparent)]
     Blobs(#[from] BlobError),
     #[error("storage.s3 is on, and storage.{0} is not set")]
     Storage(&'static str),
+    #[error("there are no records in {0}")]
+    NoStore(String),
     #[error("a page template is broken: {0}")]
     Template(#[from] CompileError),
     #[error(transparent)]
@@ -109,6 +118,8 @@ pub struct Node {
     /// Files, and the addresses under which they are put and fetched.
     pub transfer: Arc<Transfer>,
     pub artifacts: ArtifactStore,
+    /// Packages for Python apps in pages.
+    pub wheels: WheelIndex,
     pub apps: Option<Arc<Host>>,
     browser: Option<Browser>,
     processes: Option<AddrSlot<ProcessesActor>>,

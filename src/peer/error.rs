@@ -17,6 +17,8 @@ pub enum ErrorClass {
     Runtime,
     /// A `RuntimeError` that passes by itself: too much is asked for at once.
     Busy,
+    /// A `RuntimeError`: the disk or the bucket has no room.
+    Full,
     /// `Exception`: a failure without a more specific class.
     Plain,
     /// Any other class name.
@@ -36,7 +38,7 @@ impl ErrorClass {
             ErrorClass::FileNotFound => "FileNotFoundError",
             ErrorClass::WorkerNotFound => "WorkerNotFoundError",
             ErrorClass::Timeout => "TimeoutError",
-            ErrorClass::Runtime | ErrorClass::Busy => "RuntimeError",
+            ErrorClass::Runtime | ErrorClass::Busy | ErrorClass::Full => "RuntimeError",
             ErrorClass::Plain => "Exception",
             ErrorClass::Named(name) => name,
         }

@@ -55,11 +55,13 @@ impl Peer {
             return Ok(());
         };
         let reply_to = reply_to(incoming, body.promise)?;
-        self.run(
-            "callback",
-            reply_to,
-            work.map(|outcome| outcome.map(Reply::Value)),
-        );
+        let client = incoming.caller.clone();
+        let work = work.map(move |outcome| {
+            // The answer to this one allows the next one.
+            client.owed.asked();
+            outcome.map(Reply::Value)
+        });
+        self.run("callback", reply_to, work);
         Ok(())
     }
 

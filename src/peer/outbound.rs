@@ -221,6 +221,7 @@ impl OutgoingCall<'_> {
         body.insert("promise", "*");
         body.insert("t", self.options.timeout.as_secs_f64() / 2.0);
         let body = wire::encode(&Value::Map(body));
+        client.owed.asked();
         self.peer.transmit(&from, client, header, body, None).await
     }
 }

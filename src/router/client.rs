@@ -12,6 +12,7 @@ use super::census::Counted;
 use super::load::LoadMeter;
 use super::mailbox::{Mailbox, MailboxLimits, Outgoing, PushError};
 use super::open_calls::OpenCalls;
+use super::owed::Owed;
 use super::tally::Tally;
 use crate::identity::{Level, UserInfo};
 use crate::wire;
@@ -87,6 +88,8 @@ pub struct Client {
     pub load: LoadMeter,
     /// Of app sessions: the calls of other clients that wait for an answer.
     pub open_calls: Option<OpenCalls>,
+    /// The answers that others wait for.
+    pub owed: Owed,
     pub tally: Tally,
     subscriptions: RwLock<HashSet<String>>,
     close: Mutex<Option<oneshot::Sender<CloseOrder>>>,
@@ -138,6 +141,7 @@ impl Client {
             mailbox: Mailbox::new(limits),
             load: LoadMeter::default(),
             open_calls: session.then(OpenCalls::default),
+            owed: Owed::default(),
             tally: Tally::default(),
             subscriptions: RwLock::default(),
             close: Mutex::new(Some(close)),

@@ -9,6 +9,7 @@ mod hub;
 mod load;
 mod mailbox;
 mod open_calls;
+mod owed;
 mod route;
 mod tally;
 
@@ -30,7 +31,8 @@ pub use departed::Departed;
 pub use hub::Hub;
 pub use load::LoadMeter;
 pub use mailbox::{Mailbox, MailboxDepth, MailboxLimits, Outgoing, PushError};
-pub use route::{Incoming, Routed, event_frame, reject_frame};
+pub use owed::Owed;
+pub use route::{Incoming, Routed, Weight, event_frame, reject_frame};
 pub use tally::{Notes, Tally, Totals};
 
 use crate::store::{StoreError, Tree};

@@ -39,6 +39,19 @@ pub enum Routed {
     Dropped(String),
 }
 
+/// How a frame counts for the message rate of its sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    /// Sent on the sender's own account.
+    Full,
+    /// Others waited for it, or it is large enough to be slowed down by its size.
+    Light,
+}
+
+/// Frames from this length on are limited by what the receiver takes, not by their number: pieces
+/// of long messages are that large.
+const LARGE: usize = 100_000;
+
 /// The target of a frame, after the rules of protocol 2.2.
 enum Target<'a> {
     /// Everybody in the sender's workspace.
@@ -86,25 +99,41 @@ impl Router {
     /// Routes one frame of `from`.
     /// A frame whose header cannot be read is ignored, or rejected when it has a session: the
     /// connection did nothing that would justify its end (protocol 2.4).
-    pub fn route(&self, from: &Arc<Client>, frame: Bytes) -> Routed {
+    pub fn route(&self, from: &Arc<Client>, frame: Bytes) -> (Routed, Weight) {
         from.tally.frame(frame.len());
-        let routed = self.route_counted(from, &frame);
+        let (routed, weight) = match Header::parse(&frame, &Limits::default()) {
+            Ok(header) => self.route_read(from, &header, &frame),
+            Err(error) => (unreadable(from, &frame, error), Weight::Full),
+        };
         if let Routed::Rejected(_) | Routed::Dropped(_) = routed {
             from.tally.refused();
         }
-        routed
+        (routed, weight)
     }
 
-    fn route_counted(&self, from: &Arc<Client>, frame: &Bytes) -> Routed {
-        let header = match Header::parse(frame, &Limits::default()) {
-            Ok(header) => header,
-            Err(error) => return unreadable(from, frame, error),
-        };
+    fn route_read(
+        &self,
+        from: &Arc<Client>,
+        header: &Header<'_>,
+        frame: &Bytes,
+    ) -> (Routed, Weight) {
         if header.session.is_some() {
             from.tally.call();
         }
-        match resolve(self, from, header.to) {
-            Target::Direct(to) => self.deliver_direct(from, &header, &to, frame),
+        let target = resolve(self, from, header.to);
+        let weight = weigh(from, header, &target, frame.len());
+        (self.deliver(from, header, target, frame), weight)
+    }
+
+    fn deliver(
+        &self,
+        from: &Arc<Client>,
+        header: &Header<'_>,
+        target: Target<'_>,
+        frame: &Bytes,
+    ) -> Routed {
+        match target {
+            Target::Direct(to) => self.deliver_direct(from, header, &to, frame),
             Target::Local(to) => Routed::Local(Incoming {
                 caller: from.clone(),
                 to: to.to_owned(),
@@ -113,8 +142,8 @@ impl Router {
                 session: header.session.map(str::to_owned),
                 body: frame.slice(header.body_at..),
             }),
-            Target::Broadcast => self.deliver_broadcast(from, &header, frame),
-            Target::Refused(reason) => reject(from, &header, header.to, reason),
+            Target::Broadcast => self.deliver_broadcast(from, header, frame),
+            Target::Refused(reason) => reject(from, header, header.to, reason),
         }
     }
 
@@ -135,6 +164,7 @@ impl Router {
         target.used(now);
         if let Some(session) = header.session {
             target.load.count(now);
+            target.owed.asked();
             if let Some(open) = &target.open_calls {
                 open.began(session, now);
             }
@@ -159,6 +189,28 @@ impl Router {
         } else {
             Routed::Blocked(blocked)
         }
+    }
+}
+
+fn weigh(from: &Client, header: &Header<'_>, target: &Target<'_>, length: usize) -> Weight {
+    if length >= LARGE {
+        return Weight::Light;
+    }
+    let method = header.method.unwrap_or_default();
+    let answers = match target {
+        Target::Direct(_) => {
+            header.session.is_none()
+                && (method.ends_with(".resolve") || method.ends_with(".reject"))
+        }
+        // Also what a client asks of functions that the server lent it for a call: the server's
+        // answers to these allow the next ones.
+        Target::Local(_) => !method.is_empty() && !method.starts_with("services."),
+        Target::Broadcast | Target::Refused(_) => false,
+    };
+    if answers && from.owed.answered() {
+        Weight::Light
+    } else {
+        Weight::Full
     }
 }
 

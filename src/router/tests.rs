@@ -74,7 +74,7 @@ fn the_sender_is_stamped_whatever_it_claims() {
     };
     let body = b"not even messagepack \xc1";
     assert!(matches!(
-        router.route(&a, frame(header, body)),
+        router.route(&a, frame(header, body)).0,
         Routed::Delivered
     ));
     let (header, got) = received(&b).pop().unwrap();
@@ -94,7 +94,7 @@ fn calls_to_nobody_are_rejected_and_answers_to_nobody_vanish() {
     let router = router();
     let a = join(&router, "ws", "a").client;
     let call = map! { "type" => "method", "to" => "ws/gone", "session" => "s1" };
-    let Routed::Rejected(Outgoing::Frame { header, body }) = router.route(&a, frame(call, b""))
+    let Routed::Rejected(Outgoing::Frame { header, body }) = router.route(&a, frame(call, b"")).0
     else {
         panic!("a call to nobody must be rejected");
     };
@@ -103,7 +103,7 @@ fn calls_to_nobody_are_rejected_and_answers_to_nobody_vanish() {
     assert!(String::from_utf8_lossy(&body).contains("Target peer ws/gone is not connected"));
     let answer = map! { "type" => "method", "to" => "ws/gone" };
     assert!(matches!(
-        router.route(&a, frame(answer, b"")),
+        router.route(&a, frame(answer, b"")).0,
         Routed::Dropped(_)
     ));
 }
@@ -120,11 +120,11 @@ fn broadcasts_reach_subscribers_of_the_own_workspace_only() {
         client.subscribe(["shout".to_owned()]);
     }
     let shout = |to: &str| frame(map! { "type" => "shout", "to" => to }, b"");
-    assert!(matches!(router.route(&b, shout("*")), Routed::Delivered));
+    assert!(matches!(router.route(&b, shout("*")).0, Routed::Delivered));
     assert_eq!(received(&a).len(), 1);
     assert!(received(&b).is_empty() && received(&other).is_empty());
     assert!(matches!(
-        router.route(&b, shout("other/*")),
+        router.route(&b, shout("other/*")).0,
         Routed::Dropped(_)
     ));
     assert!(received(&other).is_empty());
@@ -133,7 +133,7 @@ fn broadcasts_reach_subscribers_of_the_own_workspace_only() {
         .unwrap()
         .client;
     assert!(matches!(
-        router.route(&reader, shout("ws/*")),
+        router.route(&reader, shout("ws/*")).0,
         Routed::Dropped(_)
     ));
     assert!(received(&a).is_empty());
@@ -145,7 +145,7 @@ fn the_servers_own_addresses_are_local() {
     let a = join(&router, "ws", "a").client;
     for to in ["*/manager-srv", "public/srv"] {
         let call = frame(map! { "type" => "method", "to" => to }, b"");
-        assert!(matches!(router.route(&a, call), Routed::Local(incoming) if incoming.to == to));
+        assert!(matches!(router.route(&a, call).0, Routed::Local(incoming) if incoming.to == to));
     }
 }
 
@@ -196,8 +196,8 @@ fn a_full_mailbox_holds_its_sender_back() {
         join(&router, "ws", "b").client,
     );
     let one = || frame(map! { "type" => "method", "to" => "b" }, b"");
-    assert!(matches!(router.route(&a, one()), Routed::Delivered));
-    let Routed::Blocked(blocked) = router.route(&a, one()) else {
+    assert!(matches!(router.route(&a, one()).0, Routed::Delivered));
+    let Routed::Blocked(blocked) = router.route(&a, one()).0 else {
         panic!("the second frame must wait");
     };
     assert_eq!(&*blocked[0].0.address, "ws/b");
@@ -210,8 +210,38 @@ fn unreadable_frames_are_ignored_or_rejected() {
     let a = join(&router, "ws", "a").client;
     for bytes in [&b""[..], b"\xc1", b"\x83\xa2to", b"\xdd\xff\xff\xff\xff"] {
         let frame = Bytes::from_static(bytes);
-        assert!(matches!(router.route(&a, frame), Routed::Dropped(_)));
+        assert!(matches!(router.route(&a, frame).0, Routed::Dropped(_)));
     }
     let no_target = frame(map! { "type" => "method", "session" => "s" }, b"");
-    assert!(matches!(router.route(&a, no_target), Routed::Rejected(_)));
+    assert!(matches!(router.route(&a, no_target).0, Routed::Rejected(_)));
 }
+
+#[test]
+fn what_others_wait_for_weighs_little() {
+    let router = router();
+    let (a, b) = (
+        join(&router, "ws", "a").client,
+        join(&router, "ws", "b").client,
+    );
+    let weight = |from: &Arc<Client>, header: Map| router.route(from, frame(header, b"")).1;
+    let call = || map! { "type" => "method", "to" => "b", "method" => "services.x.f", "session" => "s" };
+    let answer = || map! { "type" => "method", "to" => "a", "method" => "s.resolve" };
+    assert_eq!(weight(&b, answer()), Weight::Full, "nobody asked");
+    assert_eq!(weight(&a, call()), Weight::Full);
+    assert_eq!(weight(&b, answer()), Weight::Light);
+    assert_eq!(weight(&b, answer()), Weight::Full, "one answer for one question");
+    weight(&a, call());
+    let mut hidden = answer();
+    hidden.insert("session", "t");
+    assert_eq!(weight(&b, hidden), Weight::Full, "it asks for something itself");
+    // Functions that the server lent, and its services.
+    let lent = || map! { "type" => "method", "to" => "*/srv", "method" => "s.cb0#send", "session" => "u" };
+    let own = || map! { "type" => "method", "to" => "*/srv", "method" => "services.x.f", "session" => "u" };
+    assert_eq!(weight(&b, own()), Weight::Full);
+    assert_eq!(weight(&b, lent()), Weight::Light);
+    assert_eq!(weight(&b, lent()), Weight::Full);
+    let large = frame(own(), &vec![0; LARGE_BODY]);
+    assert_eq!(router.route(&b, large).1, Weight::Light);
+}
+
+const LARGE_BODY: usize = 100_000;

@@ -56,6 +56,9 @@ pub enum StoreError {
     /// The engine failed, usually because the disk did.
     #[error("storage failure: {0}")]
     Engine(String),
+    /// The disk has no room for more.
+    #[error("the disk of the server is full")]
+    Full,
     /// The thread that writes to disk has ended; nothing can be acknowledged any more.
     #[error("storage failure: the flush thread has ended")]
     FlusherGone,

@@ -11,6 +11,7 @@ mod migrations;
 mod tree;
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,6 +33,10 @@ const LOCK_FILE: &str = "lock";
 /// Page cache of the engine. Its own default is 1 GiB, more than all of our metadata.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Bytes of the disk that are left to what must be written in any case: removals, counters, what
+/// other rooms store.
+const RESERVE: u64 = 8 * 1024 * 1024;
+
 /// An open store. Clones share it; it closes with the last clone or tree.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -44,7 +49,8 @@ struct Inner {
     flusher: Flusher,
     flush_times: Arc<Histogram>,
     engine: sled::Db,
-    _lock: Option<File>,
+    /// The lock's own file also tells how much room its disk has.
+    lock: Option<File>,
 }
 
 /// How long an earlier opening may take to let go of the engine.
@@ -87,7 +93,7 @@ impl Store {
                 flusher,
                 flush_times,
                 engine,
-                _lock: lock,
+                lock,
             }),
         })
     }
@@ -103,6 +109,22 @@ impl Store {
     /// Carries out all changes of `batch` or, on an error or a crash, none.
     pub fn apply(&self, batch: Batch) -> Result<(), StoreError> {
         batch.apply()
+    }
+
+    /// Whether the disk has room for what changes next. The engine gives up for good when it
+    /// cannot write, so whoever adds something asks first.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`]
+    pub fn check_room(&self) -> Result<(), StoreError> {
+        let Some(file) = &self.inner.lock else {
+            return Ok(());
+        };
+        match free_bytes(file) {
+            Ok(free) if free < RESERVE => Err(StoreError::Full),
+            Ok(_) => Ok(()),
+            Err(error) => Err(StoreError::Engine(error.to_string())),
+        }
     }
 
     /// How long the flushes took.
@@ -164,6 +186,19 @@ fn lock(path: &Path) -> Result<File, StoreError> {
         }),
         Err(TryLockError::Error(error)) => Err(fail(path, error)),
     }
+}
+
+/// Bytes that may still be written to the file system of a file.
+pub(crate) fn free_bytes(file: &File) -> std::io::Result<u64> {
+    let mut stat = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: the descriptor is open, and the call fills the structure when it returns 0.
+    let stat = unsafe {
+        if libc::fstatvfs(file.as_raw_fd(), stat.as_mut_ptr()) != 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        stat.assume_init()
+    };
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 #[cfg(test)]

@@ -156,6 +156,16 @@ fn a_batch_changes_several_trees() {
 }
 
 #[test]
+fn heads_of_keys_are_found_once_each() {
+    let store = Store::temporary();
+    let tree = store.tree::<u32>("numbers").unwrap();
+    for key in ["a", "a/1", "a/2/3", "a-b/1", "a0/1", "b", "c/"] {
+        tree.put(key, &1).unwrap();
+    }
+    assert_eq!(tree.heads('/').unwrap(), ["a-b", "a", "a0", "c"]);
+}
+
+#[test]
 fn concurrent_batches_never_mix() {
     let store = Store::temporary();
     let left = store.tree::<u32>("left").unwrap();

@@ -72,6 +72,26 @@ impl<T> Tree<T> {
         keys.map(|key| self.read_key(&key?)).collect()
     }
 
+    /// What stands before the first `separator` of the keys, each once and in order. Costs one look
+    /// each, however many keys share it.
+    pub fn heads(&self, separator: char) -> Result<Vec<String>, StoreError> {
+        let mut heads: Vec<String> = Vec::new();
+        // The character after the separator: behind all keys of one head.
+        let next = char::from_u32(separator as u32 + 1).unwrap_or(char::MAX);
+        let mut from = String::new();
+        while let Some(entry) = self.engine.range(from.as_bytes()..).next() {
+            let key = self.read_key(&entry?.0)?;
+            match key.split_once(separator) {
+                Some((head, _)) => {
+                    from = format!("{head}{next}");
+                    heads.push(head.to_owned());
+                }
+                None => from = format!("{key}\0"),
+            }
+        }
+        Ok(heads)
+    }
+
     /// Takes `key` out without looking at its value; true when it was there.
     pub fn discard(&self, key: &str) -> Result<bool, StoreError> {
         Ok(self.engine.remove(key)?.is_some())

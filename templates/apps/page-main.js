@@ -44,13 +44,13 @@ const page = (() => {
   function run(start) {
     if (compiled) {
       const config = settings(compiled.config, location.search, injected);
-      return start({ name: document.title, config, code: compiled.code });
+      return start({ name: document.title, address: location.href, config, code: compiled.code });
     }
     const claim = ({ app, config, address, title }) => {
       delete globalThis.__rhizomeClaim;
       const { origin, search } = new URL(address);
       if (origin !== location.origin) throw new Error(`${address} is not an address of this server`);
-      start({ name: title, config: settings(app.config, search, config), code: app.code });
+      start({ name: title, address, config: settings(app.config, search, config), code: app.code });
       history.replaceState(null, "", address);
       document.title = title;
     };

@@ -3,6 +3,7 @@
 import asyncio
 import builtins
 import contextvars
+import functools
 import json
 import os
 import re
@@ -25,6 +26,19 @@ def own_traceback(error):
 
 # --- the service of the app ----------------------------------------------------------------
 
+def switchable(function):
+    """A plain function as one that may wait for the page with `run_sync`, for which it must run in a task."""
+    if not isinstance(function, (types.FunctionType, types.MethodType)) or inspect.iscoroutinefunction(function) \
+            or inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        return function
+
+    @functools.wraps(function)
+    async def call(*args, **options):
+        return function(*args, **options)
+
+    return call
+
+
 def offered(value, seen=()):
     """What an app hands over, as the client can carry it: instances become what they can do and plain fields."""
     if isinstance(value, type):
@@ -33,12 +47,14 @@ def offered(value, seen=()):
         return None
     if isinstance(value, dict):
         return {name: offered(inner, (*seen, value)) for name, inner in value.items()}
-    if callable(value) or isinstance(value, PLAIN) or not hasattr(value, "__dict__"):
+    if callable(value):
+        return switchable(value)
+    if isinstance(value, PLAIN) or not hasattr(value, "__dict__"):
         return value
     if type(value).__module__ not in ("__main__", "builtins"):
         return value
     members = {name: getattr(value, name) for name in dir(value) if not name.startswith("_")}
-    return {name: inner if callable(inner) else offered(inner, (*seen, value)) for name, inner in members.items()
+    return {name: offered(inner, (*seen, value)) for name, inner in members.items()
             if callable(inner) or isinstance(inner, (*PLAIN, dict)) or type(inner).__module__ == "__main__"}
 
 
@@ -76,6 +92,10 @@ class Api:
         info = await server.register_service(service, {"overwrite": True, **options})
         print("Application initialized successfully.")
         return info
+
+    async def register_service(self, service, *args, **options):
+        server = await self._connected()
+        return await server.register_service(offered(service), *args, **options)
 
     async def _settled(self):
         """Once all that the script exported is known to the server, and what it exports meanwhile."""
@@ -130,10 +150,23 @@ class Packages:
         try:
             await micropip.install(others, keep_going=True)
         except Exception as error:
-            reason = str(error).split("\nSee:")[0].strip()
+            reason = await self.reason(others, error)
             raise RuntimeError(
                 f"the requirements {', '.join(others)} cannot be installed for Python {sys.version.split()[0]} in "
                 f"the browser ({self.runtime}): {reason}") from None
+
+    async def reason(self, requirements, error):
+        """What the index says about a package; micropip only tells that it did not get it."""
+        from pyodide.http import pyfetch
+
+        text = str(error).split("\nSee:")[0].strip()
+        names = dict.fromkeys(re.findall(r"'([A-Za-z0-9][\w.-]*)", text) + [re.split(r"[^\w.-]", given.strip())[0]
+                                                                           for given in requirements])
+        for name in names:
+            answer = await pyfetch(f"{self.index}/{name}/")
+            if not answer.ok:
+                return f"{name}: {(await answer.json()).get('detail', answer.status)}"
+        return text
 
     async def of(self, source):
         """The packages of the runtime that a script imports."""
@@ -147,18 +180,43 @@ class Packages:
         micropip.set_index_urls([self.index])
 
 
-async def mount(paths, config):
-    """Files of the app's artifact, put where Python finds modules (server-apps.md 5.2)."""
-    from hypha_artifact import AsyncHyphaArtifact
-
-    artifact = AsyncHyphaArtifact(config["app_id"], config["workspace"], config["token"], config["server_url"])
+async def mount(paths, files, config):
+    """Files of the app, put where Python finds modules (server-apps.md 5.2)."""
     for path in paths:
         target = f"/tmp/custom_modules_{path.replace('/', '_')}"
         try:
-            await artifact.get(path, target, recursive=True)
+            await (fetch_folder(path, target, files) if files else fetch_artifact(path, target, config))
         except Exception as error:
             raise RuntimeError(f"Failed to download required artifact files: {path}: {error}") from error
         sys.path.insert(0, target)
+
+
+async def fetch_folder(path, target, files):
+    """From beside the page, where the files are of the very version that runs."""
+    from pyodide.http import pyfetch
+
+    async def fetched(name):
+        response = await pyfetch(files + js.encodeURI(name))
+        if not response.ok:
+            raise FileNotFoundError(f"{name} ({response.status})")
+        return response
+
+    folder = path.strip("/.")
+    listed = await (await fetched(f"{folder}/" if folder else "")).json()
+    for name in listed or [path]:
+        place = os.path.join(target, os.path.relpath(name, folder) if listed else os.path.basename(name))
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        content = await (await fetched(name)).bytes()
+        with open(place, "wb") as file:
+            file.write(content)
+
+
+async def fetch_artifact(path, target, config):
+    """From the artifact of the app: for somebody who opened its page."""
+    from hypha_artifact import AsyncHyphaArtifact
+
+    artifact = AsyncHyphaArtifact(config["app_id"], config["workspace"], config["token"], config["server_url"])
+    await artifact.get(path, target, recursive=True)
 
 
 # --- the app -------------------------------------------------------------------------------
@@ -226,8 +284,8 @@ class Cell:
 
 
 class App:
-    def __init__(self, config, source, packages):
-        self.config, self.source = config, source
+    def __init__(self, config, source, files, packages):
+        self.config, self.source, self.files = config, source, files
         self.packages, self.api, self.cells = packages, Api(config), 0
         main = types.ModuleType("__main__")
         main.__file__ = "main.py"
@@ -252,9 +310,8 @@ class App:
         await self.packages.of(self.source)
         paths = self.config.get("required_artifact_files") or []
         requirements = list(self.config.get("requirements") or [])
-        await self.packages.install(requirements + (["hypha-artifact"] if paths else []))
-        if paths:
-            await mount(paths, self.config)
+        await self.packages.install(requirements + (["hypha-artifact"] if paths and not self.files else []))
+        await mount(paths, self.files, self.config)
         source = dedented(self.source)
         linecache.cache["main.py"] = (len(source), None, source.splitlines(True), "main.py")
         await awaited(compile(source, "main.py", "exec", AWAIT), self.namespace)
@@ -276,9 +333,9 @@ async def warm():
         pass  # a runtime from elsewhere gets it together with what the app requires
 
 
-async def run(config, source, known, index, runtime):
+async def run(config, source, files, known, index, runtime):
     """Starts an app: it, or the text of why it does not start."""
-    app = App(config, source, Packages(known, index, runtime))
+    app = App(config, source, files, Packages(known, index, runtime))
     try:
         await app.start()
     except BaseException as error:

@@ -15,6 +15,8 @@ import statistics
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from types import SimpleNamespace
 
 import report
@@ -35,29 +37,24 @@ SOURCES = {
 }
 GOALS = {("web-worker", "nothing"): "< 150", ("web-worker", "waiting"): "< 40",
          ("web-python", "nothing"): "< 2,000", ("web-python", "waiting"): "< 300"}
-# What is made in advance, with the settings for it.
-MODES = {
-    "nothing": {"RHIZOME_WARM_BLANK": "0", "RHIZOME_WARM_WEB_WORKER": "0", "RHIZOME_WARM_WEB_PYTHON": "0"},
-    "blank": {"RHIZOME_WARM_BLANK": "1", "RHIZOME_WARM_WEB_WORKER": "0", "RHIZOME_WARM_WEB_PYTHON": "0"},
-    "waiting": {"RHIZOME_WARM_BLANK": "0", "RHIZOME_WARM_WEB_WORKER": "1", "RHIZOME_WARM_WEB_PYTHON": "1"},
-}
-MODE_NAMES = {"first": "the first page of a Chromium", "nothing": "later pages, nothing made in advance",
-              "blank": "an empty page made in advance", "waiting": "a page that waits for its app"}
-# Which kind of page is waited for before a start.
-KINDS = {"blank": lambda kind: "blank", "waiting": lambda kind: kind}
+# What is made in advance: nothing, an empty page, or one for the app type in question.
+MODES = ("nothing", "blank", "waiting")
+MODE_NAMES = {"nothing": "nothing made in advance", "blank": "an empty page made in advance", "waiting": "a page that waits for its app"}
 # Between two starts, so that what one leaves to do does not slow down the next.
 PAUSE = 0.5
 
 
 class Server(Rhizome):
-    """With settings of its own."""
+    """One that makes pages of these kinds in advance, and no others."""
 
-    def __init__(self, **settings):
+    def __init__(self, *warm):
         super().__init__()
-        self.settings = settings
+        self.warm = warm
 
     def environment(self):
-        return {"HYPHA_MAX_BROWSER_SESSIONS": "100", **self.settings}
+        sizes = {f"RHIZOME_WARM_{kind.replace('-', '_').upper()}": str(int(kind in self.warm))
+                 for kind in ("blank", "web-worker", "web-python")}
+        return {"HYPHA_MAX_BROWSER_SESSIONS": "100", **sizes}
 
 
 class Reference(Process):
@@ -139,23 +136,19 @@ def waits(server, kind):
 
 
 def metrics(server):
-    import urllib.request
     with urllib.request.urlopen(f"{server.url}/metrics", timeout=10) as answer:
         return answer.read().decode()
 
 
-async def starts(server, kinds, mode, count):
-    """Starts of one app of each kind: {kind: [row]}; the first one of a Chromium comes first."""
+async def starts(server, kind, warm, count):
+    """Starts of one app, each once the page of the kind `warm` waits for it."""
     api, controller = await connect(server)
-    rows = {}
-    for kind in kinds:
-        app = await install(controller, kind, f"bench-{kind}")
-        rows[kind] = []
-        for _ in range(count):
-            await asyncio.sleep(PAUSE)
-            if mode in KINDS:
-                await eventually(lambda: waits(server, KINDS[mode](kind)), 60, what="a page waits")
-            rows[kind].append(await start(api, controller, app))
+    app, rows = await install(controller, kind, f"bench-{kind}"), []
+    for _ in range(count):
+        await asyncio.sleep(PAUSE)
+        if warm:
+            await eventually(lambda: waits(server, warm), 120, what="a page waits")
+        rows.append(await start(api, controller, app))
     await api.disconnect()
     return rows
 
@@ -212,22 +205,26 @@ def offered(kinds):
 
     with Server() as server:
         types = asyncio.run(ask(server))
+        try:
+            urllib.request.urlopen(f"{server.url}/assets/pyodide/runtimes.json", timeout=10).close()
+        except urllib.error.HTTPError:
+            types.discard("web-python")
+            log("web-python is left out: there is no Pyodide in runtimes/")
     return [kind for kind in kinds if kind in types]
 
 
 def measure(o, kinds):
-    rows = {"starts": {}, "first": {}, "memory": {}}
-    for mode, settings in MODES.items():
-        # Pages of type window are never made in advance as such.
-        of_mode = [kind for kind in kinds if mode != "waiting" or kind != "window"]
-        with Server(**settings) as server:
-            rows["starts"][mode] = asyncio.run(starts(server, of_mode, mode, o.starts))
-        log(mode, {kind: round(statistics.median(r["registered"] for r in found))
-                   for kind, found in rows["starts"][mode].items()})
+    rows = {"starts": {mode: {} for mode in MODES}, "first": {}, "memory": {}}
     for kind in kinds:
-        with Server(**MODES["nothing"]) as server:
+        # Pages of type window are never made in advance as such.
+        for mode in MODES[:2] if kind == "window" else MODES:
+            warm = {"nothing": None, "blank": "blank", "waiting": kind}[mode]
+            with Server(warm) as server:
+                found = rows["starts"][mode][kind] = asyncio.run(starts(server, kind, warm, o.starts))
+            log(kind, mode, round(statistics.median(row["registered"] for row in found)), "ms")
+        with Server() as server:
             rows["first"][kind] = asyncio.run(first(server, kind))
-        with Server(**MODES["nothing"]) as server:
+        with Server() as server:
             rows["memory"][kind] = asyncio.run(memory(server, kind, 2 if kind == "web-python" else o.sessions))
         log(kind, f"first install {rows['first'][kind]:.0f} ms, memory {rows['memory'][kind]}")
     if o.reference:
@@ -238,8 +235,10 @@ def measure(o, kinds):
 def reference(kinds, o):
     """The same of the reference; its web-python wants files from the internet."""
     try:
-        with Reference() as server:
-            rows = {"starts": asyncio.run(starts(server, kinds, "reference", o.starts))}
+        rows = {"starts": {}}
+        for kind in kinds:
+            with Reference() as server:
+                rows["starts"][kind] = asyncio.run(starts(server, kind, None, o.starts))
         with Reference() as server:
             rows["memory"] = {kind: asyncio.run(memory(server, kind, o.sessions)) for kind in kinds[:1]}
         log("reference", {kind: round(statistics.median(r["registered"] for r in found))
@@ -255,8 +254,7 @@ def reference(kinds, o):
 async def leaks(o):
     """Many sessions in a row, then many at once, again and again: nothing may stay."""
     from devtools import Devtools
-    settings = {"RHIZOME_WARM_BLANK": "1", "RHIZOME_WARM_WEB_WORKER": "1"}
-    with Server(**settings) as server:
+    with Server("blank", "web-worker") as server:
         api, controller = await connect(server)
         for n in range(o.at_once):
             await install(controller, "web-worker", f"leak-{n}")

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from fakes import RecordingWorker
-from harness import eventually
+from harness import bearer, eventually
 
 SAMPLE = re.compile(r'^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$')
 LABEL = re.compile(r'([a-z_]+)="([^"]*)"')
@@ -93,6 +93,14 @@ async def test_apps_and_sessions(own, connect, user):
     await reaches(own.http, 1, "rhizome_apps")
     session = await controller.start(app.id, wait_for_service=False)
     await reaches(own.http, 1, "rhizome_sessions", status="running")
+    here = {"workspace": session.workspace, "app": app.id}
+    own.http.headers.update(bearer(own.root_token))
+    await reaches(own.http, 1, "rhizome_app_sessions", **here, status="running")
+    samples = await scrape(own.http)
+    assert samples["rhizome_app_calls_in_flight", tuple(here.items())] == 0
+    assert samples["rhizome_app_crashes", tuple(here.items())] == 0
+    del own.http.headers["authorization"]
+    assert not any("app" in dict(labels) for _, labels in await scrape(own.http)), "told to administrators only"
     await controller.stop(session.id)
     await reaches(own.http, 0, "rhizome_sessions", status="running")
     await worker.close()

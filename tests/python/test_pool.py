@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from devtools import Devtools, waiting
-from harness import User, descendants, eventually
+from harness import ROOT, User, descendants, eventually
 from storm import quiet, settles
 from test_browser import chromium
 
@@ -118,6 +118,40 @@ async def test_starts_at_once_get_pages_of_their_own(pool):
     services = [await api.get_service(f"default@app-{n}") for n in range(4)]
     assert len({await service.born() for service in services}) == 4
     assert [(await service.about())["app"] for service in services] == [f"app-{n}" for n in range(4)]
+
+
+PYTHON = """
+import random
+from hypha_rpc import api
+
+class Sums:
+    def add(self, a, b=1):
+        return a + b
+
+    def chance(self):
+        return random.random()
+
+api.export(Sums())
+"""
+
+
+@pytest.mark.skipif(not (ROOT / "runtimes" / "pyodide").exists(), reason="scripts/fetch-runtimes has fetched no Pyodide")
+async def test_a_python_app_starts_in_a_page_whose_python_runs(pool):
+    server, api, controller = await pool(RHIZOME_WARM_WEB_PYTHON="1", RHIZOME_WARM_WEB_WORKER="0", RHIZOME_WARM_BLANK="0")
+    manifest = {"name": "Sums", "type": "web-python", "version": "1"}
+    await controller.install(source=PYTHON, app_id="sums", manifest=manifest, timeout=120)
+    chances = set()
+    for n in range(2):
+        await eventually(lambda: waiting(server)["web-python"]["ready"], 120, what="a page waits")
+        session = await controller.start("sums", timeout=120)
+        service = await api.get_service("default@sums")
+        assert await service.add(a=2, b=3) == 5
+        chances.add(await service.chance())
+        outcome = await controller.execute(session["id"], "import os; os.environ['HYPHA_APP_ID']")
+        assert "sums" in str(outcome["outputs"])
+        await controller.stop(session["id"])
+        assert waiting(server)["web-python"]["taken"] == n + 1
+    assert len(chances) == 2
 
 
 async def test_an_app_with_wishes_gets_a_page_of_its_own(pool):

@@ -42,7 +42,8 @@ async def functions(api, alice):
         "json": lambda event: {"status": 200, "body": {"a": [1]}},
         "cookies": lambda event: {"status": 200, "headers": [
             ["Set-Cookie", "a=1"], ["Set-Cookie", "b=2"]], "body": "x"},
-        "badstatus": lambda event: {"status": "many"},
+        "badstatus": lambda event: {"status": "many", "body": ""}, "word": lambda event: {"status": "ok"},
+        "number": lambda event: {"status": 7, "left": 1},
         "text": lambda event: "not an object", "page": lambda event: "<p>hello",
         "blob": lambda event: b"\x00\xff", "list": lambda event: [1, "a", None],
         "nothing": lambda event: None,
@@ -89,6 +90,10 @@ async def test_function_answers(http, functions):
     assert bare.json() == {"answer": 42}
     assert bare.headers["content-type"].startswith("application/json")
     assert (await http.get(f"{functions}/json")).json() == {"a": [1]}
+    # A status of the application's own is none of HTTP.
+    for path, answer in [("word", {"status": "ok"}), ("number", {"status": 7, "left": 1})]:
+        own = await http.get(f"{functions}/{path}")
+        assert (own.status_code, own.json()) == (200, answer)
     cookies = (await http.get(f"{functions}/cookies")).headers.get_list("set-cookie")
     assert cookies == ["a=1", "b=2"]
 

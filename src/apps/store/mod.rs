@@ -29,7 +29,7 @@ pub use model::{
 };
 
 use crate::apps::files::AppFile;
-use crate::artifacts::BlobStore;
+use crate::artifacts::Objects;
 use crate::artifacts::store::Index;
 use crate::store::{Store, Tree};
 use crate::supervision::SharedClock;
@@ -45,7 +45,7 @@ pub struct AppStore {
 
 struct Inner {
     store: Store,
-    blobs: Arc<dyn BlobStore>,
+    objects: Objects,
     clock: SharedClock,
     artifacts: Tree<Artifact>,
     index: Index,
@@ -67,7 +67,7 @@ impl AppStore {
     /// The store cannot be read or written.
     pub fn open(
         store: Store,
-        blobs: Arc<dyn BlobStore>,
+        objects: Objects,
         clock: SharedClock,
         writing: Arc<Mutex<()>>,
     ) -> Result<Self, AppStoreError> {
@@ -85,12 +85,12 @@ impl AppStore {
                 index: Index::open(&store, &artifacts)?,
                 artifacts,
                 manifests: store.tree("artifact_versions")?,
-                files: store.tree("files")?,
+                files: objects.files().clone(),
                 ops,
                 disabled,
                 writing,
                 store,
-                blobs,
+                objects,
                 clock,
             }),
         };
@@ -120,21 +120,35 @@ impl AppStore {
     /// The id is taken, or the store failed.
     pub async fn fill(&self, request: StageRequest) -> Result<(), AppStoreError> {
         let mut request = request;
-        let files = std::mem::replace(&mut request.files, NewFiles::Stored(Vec::new()));
-        let stored = match files {
-            NewFiles::Stored(stored) => stored,
-            NewFiles::Contents(files) => self.keep(files).await?,
+        let stored = match &mut request.files {
+            NewFiles::Contents(files) => self.keep(std::mem::take(files)).await?,
+            NewFiles::CopyOf { .. } => Vec::new(),
         };
-        self.blocking(move |inner| inner.fill(request, stored))
+        self.pinned(move |inner| inner.fill(request, stored))
             .await?;
         self.durable().await
+    }
+
+    /// As [`AppStore::blocking`], for work that copies entries of files: no content is taken away
+    /// meanwhile.
+    async fn pinned<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<R, AppStoreError> + Send + 'static,
+    ) -> Result<R, AppStoreError> {
+        let pin = self.inner.objects.pin().await;
+        self.blocking(move |inner| {
+            let done = work(inner);
+            drop(pin);
+            done
+        })
+        .await
     }
 
     async fn keep(&self, files: Vec<AppFile>) -> Result<Vec<StoredFile>, AppStoreError> {
         let mut stored = Vec::with_capacity(files.len());
         for file in files {
             let size = file.content.len() as u64;
-            let blob = self.inner.blobs.put(file.content).await?;
+            let blob = self.inner.objects.blobs().put(file.content).await?;
             stored.push(StoredFile {
                 path: file.path,
                 blob,
@@ -290,7 +304,7 @@ impl AppStore {
         let blob = self
             .blocking(move |inner| inner.blob_of(&key, &name, &label, &path))
             .await?;
-        Ok(self.inner.blobs.get(&blob).await?)
+        Ok(self.inner.objects.blobs().get(&blob).await?)
     }
 
     /// Path, size and time (seconds since 1970) of the files of one version.

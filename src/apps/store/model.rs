@@ -51,8 +51,12 @@ pub struct AppListing {
 /// Files of an app to be stored.
 pub enum NewFiles {
     Contents(Vec<AppFile>),
-    /// Files that the store holds already, for copies.
-    Stored(Vec<StoredFile>),
+    /// Those of a version of another app. They are looked up while nothing can take them away.
+    CopyOf {
+        workspace: String,
+        app: String,
+        version: VersionSelector,
+    },
 }
 
 /// A file whose content is in the store.

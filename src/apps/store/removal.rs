@@ -14,6 +14,8 @@ impl Inner {
         for dir in artifact.dirs() {
             self.drop_dir(batch, &artifact.id, dir)?;
         }
+        self.index
+            .detach_children(batch, &self.artifacts, &artifact.id)?;
         batch.remove(&self.artifacts, at);
         self.index.remove(batch, artifact);
         batch.remove(&self.ops, at);

@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::edits::StageEdit;
 use super::model::{
-    APPLICATION, Artifact, COLLECTION, Draft, KIND_COLLECTION, Object, Ops, Slot, StageRequest,
-    StoredFile, Version, config_key, dir_key, file_key, key,
+    APPLICATION, Artifact, COLLECTION, Draft, KIND_COLLECTION, NewFiles, Object, Ops, Slot,
+    StageRequest, StoredFile, Version, config_key, dir_key, file_key, key,
 };
 use super::{AppStoreError, Fields, Inner};
 use crate::store::Batch;
@@ -112,6 +112,17 @@ impl Inner {
         files: Vec<StoredFile>,
     ) -> Result<(), AppStoreError> {
         let _writing = self.writing.lock();
+        let files = match &request.files {
+            NewFiles::Contents(_) => files,
+            NewFiles::CopyOf {
+                workspace,
+                app,
+                version,
+            } => {
+                let name = format!("{workspace}/{app}");
+                self.stored_files(&key(workspace, app), &name, version)?
+            }
+        };
         let at = key(&request.workspace, &request.app);
         let mut batch = Batch::new();
         let parent = self.collection(&mut batch, &request)?;

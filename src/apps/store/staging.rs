@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::edits::{ManifestEdit, StageEdit};
-use super::model::{AppListing, StoredFile, VersionInfo, VersionSelector, key};
+use super::model::{AppListing, StoredFile, VersionInfo, key};
 use super::{AppStore, AppStoreError, Fields};
 use crate::identity::UserInfo;
 
@@ -52,7 +52,7 @@ impl AppStore {
         content: Bytes,
     ) -> Result<(), AppStoreError> {
         let size = content.len() as u64;
-        let blob = self.inner.blobs.put(content).await?;
+        let blob = self.inner.objects.blobs().put(content).await?;
         let file = StoredFile { path, blob, size };
         self.edit(workspace, app, StageEdit::Put(file)).await
     }
@@ -72,7 +72,7 @@ impl AppStore {
 
     async fn edit(&self, workspace: &str, app: &str, edit: StageEdit) -> Result<(), AppStoreError> {
         let (key, name) = (key(workspace, app), format!("{workspace}/{app}"));
-        self.blocking(move |inner| inner.edit(&key, &name, edit))
+        self.pinned(move |inner| inner.edit(&key, &name, edit))
             .await?;
         self.durable().await
     }
@@ -190,22 +190,6 @@ impl AppStore {
     ) -> Result<bool, AppStoreError> {
         let (key, user) = (key(workspace, alias), user.clone());
         self.blocking(move |inner| inner.grants(&key, &user, operation))
-            .await
-    }
-
-    /// The files of one version, for a copy.
-    ///
-    /// # Errors
-    /// There is no such app or version.
-    pub async fn stored_files(
-        &self,
-        workspace: &str,
-        app: &str,
-        selector: &VersionSelector,
-    ) -> Result<Vec<StoredFile>, AppStoreError> {
-        let (key, name) = (key(workspace, app), format!("{workspace}/{app}"));
-        let selector = selector.clone();
-        self.blocking(move |inner| inner.stored_files(&key, &name, &selector))
             .await
     }
 }

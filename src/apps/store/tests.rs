@@ -18,7 +18,8 @@ fn open(dir: &TempDir) -> AppStore {
     let store = Store::open(&dir.path().join("store")).unwrap();
     let blobs = FolderBlobs::open(&dir.path().join("blobs")).unwrap();
     let clock = ManualClock::at(1_000_000.0).shared();
-    AppStore::open(store, Arc::new(blobs), clock, Default::default()).unwrap()
+    let objects = Objects::open(store.clone(), Arc::new(blobs), clock.clone()).unwrap();
+    AppStore::open(store, objects, clock, Default::default()).unwrap()
 }
 
 fn fixture() -> Fixture {

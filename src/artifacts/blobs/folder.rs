@@ -42,13 +42,18 @@ impl FolderBlobs {
     /// Opens the folder `dir`, creates it if need be and clears what a crash left unfinished.
     pub fn open(dir: &Path) -> Result<FolderBlobs, BlobError> {
         clear(&dir.join(UNFINISHED))?;
-        Ok(FolderBlobs {
+        Ok(FolderBlobs::as_it_is(dir))
+    }
+
+    /// The folder `dir` as it is, to look at it.
+    pub fn as_it_is(dir: &Path) -> FolderBlobs {
+        FolderBlobs {
             folder: Arc::new(Folder {
                 dir: dir.to_owned(),
                 counter: AtomicU64::new(0),
                 naming: Mutex::new(()),
             }),
-        })
+        }
     }
 
     async fn blocking<T: Send + 'static>(
@@ -59,6 +64,15 @@ impl FolderBlobs {
         let folder = self.folder.clone();
         blocking(what, move || work(&folder)).await
     }
+}
+
+/// The paths of what lies in a folder; nothing when there is no such folder.
+pub(super) fn files_in(dir: &Path) -> io::Result<Vec<String>> {
+    let Some(entries) = present(fs::read_dir(dir))? else {
+        return Ok(Vec::new());
+    };
+    let path = |entry: io::Result<fs::DirEntry>| Ok(entry?.path().display().to_string());
+    entries.map(path).collect()
 }
 
 /// Makes `dir` an empty folder.
@@ -141,6 +155,13 @@ impl BlobStore for FolderBlobs {
     async fn ids(&self) -> Result<Vec<BlobId>, BlobError> {
         self.blocking("list the blobs", Folder::ids).await
     }
+
+    async fn unfinished(&self) -> Result<Vec<String>, BlobError> {
+        self.blocking("list unfinished blobs", |folder| {
+            files_in(&folder.dir.join(UNFINISHED))
+        })
+        .await
+    }
 }
 
 /// `left` bytes of a file from where it stands, each piece read when the one before is taken.
@@ -213,7 +234,10 @@ impl Folder {
 
     fn ids(&self) -> io::Result<Vec<BlobId>> {
         let mut ids = Vec::new();
-        for shelf in fs::read_dir(&self.dir)? {
+        let Some(shelves) = present(fs::read_dir(&self.dir))? else {
+            return Ok(ids);
+        };
+        for shelf in shelves {
             let shelf = shelf?;
             if shelf.file_name() == UNFINISHED || !shelf.file_type()?.is_dir() {
                 continue;

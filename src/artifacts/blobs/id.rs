@@ -20,9 +20,29 @@ impl BlobId {
         BlobId(Sha256::digest(bytes).into())
     }
 
+    /// Finds the id of bytes that come piece by piece.
+    pub(in crate::artifacts) fn hasher() -> BlobHasher {
+        BlobHasher(Sha256::new())
+    }
+
     /// The id of bytes that went through a hasher.
     pub(super) fn finish(hasher: Sha256) -> BlobId {
         BlobId(hasher.finalize().into())
+    }
+}
+
+/// See [`BlobId::hasher`].
+pub(in crate::artifacts) struct BlobHasher(Sha256);
+
+impl BlobHasher {
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The id of all bytes that were taken.
+    pub fn finish(self) -> BlobId {
+        BlobId::finish(self.0)
     }
 }
 

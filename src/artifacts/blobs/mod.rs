@@ -175,6 +175,15 @@ pub trait BlobStore: Send + Sync + 'static {
     /// The ids of all blobs, in no particular order.
     async fn ids(&self) -> Result<Vec<BlobId>, BlobError>;
 
+    /// Names of what uploads left that broke off.
+    async fn unfinished(&self) -> Result<Vec<String>, BlobError>;
+
+    /// Takes away what uploads of an earlier run left in the storage; how many there were. Those
+    /// that are under way stay.
+    async fn give_up_abandoned(&self) -> Result<usize, BlobError> {
+        Ok(0)
+    }
+
     /// Whether a blob exists.
     async fn exists(&self, id: &BlobId) -> Result<bool, BlobError> {
         Ok(self.stat(id).await?.is_some())

@@ -3,7 +3,6 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::ops::Range;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +11,8 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use md5::Md5;
 use sha2::{Digest, Sha256};
+
+use crate::store::free_bytes;
 
 use super::{BlobError, BlobId, Expect, Incoming, LengthError, Put};
 
@@ -139,19 +140,6 @@ impl Drop for Spool {
         // After a rename there is nothing to remove; what else fails is swept at the next start.
         let _ = fs::remove_file(&self.path);
     }
-}
-
-/// Bytes that may still be written to the file system of a file.
-fn free_bytes(file: &File) -> io::Result<u64> {
-    let mut stat = std::mem::MaybeUninit::<libc::statvfs>::uninit();
-    // SAFETY: the descriptor is open, and the call fills the structure when it returns 0.
-    let stat = unsafe {
-        if libc::fstatvfs(file.as_raw_fd(), stat.as_mut_ptr()) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        stat.assume_init()
-    };
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 fn within(total: u64, expect: Expect) -> Result<(), BlobError> {

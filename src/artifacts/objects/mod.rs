@@ -8,7 +8,7 @@ mod garbage;
 mod listing;
 mod object;
 mod path;
-mod uploads;
+pub(super) mod uploads;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -173,6 +173,7 @@ impl Objects {
     ) -> Result<(), ObjectError> {
         let key = workspace_key(workspace, path);
         self.blocking(move |inner| {
+            inner.store.check_room()?;
             let mut batch = Batch::new();
             batch.put(&inner.workspace_files, &key, &object)?;
             match ttl {
@@ -221,14 +222,10 @@ impl Objects {
         let prefix = workspace_key(workspace, prefix);
         let removed = self
             .blocking(move |inner| {
-                let keys = inner.workspace_files.keys(&prefix)?;
                 let mut batch = Batch::new();
-                for key in &keys {
-                    batch.remove(&inner.workspace_files, key);
-                    batch.remove(&inner.expiries, key);
-                }
+                let removed = inner.add_remove_workspace_files(&mut batch, &prefix)?;
                 inner.store.apply(batch)?;
-                Ok(keys.len())
+                Ok(removed)
             })
             .await?;
         self.durable().await?;
@@ -267,6 +264,19 @@ impl Objects {
             Ok(removed)
         })
         .await
+    }
+
+    /// Adds removing all files of a workspace to a batch; how many there are.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn add_remove_workspace(
+        &self,
+        batch: &mut Batch,
+        workspace: &str,
+    ) -> Result<usize, StoreError> {
+        self.inner
+            .add_remove_workspace_files(batch, &workspace_key(workspace, ""))
     }
 
     /// Adds giving a file of an artifact its content to a batch.
@@ -367,6 +377,19 @@ impl Objects {
 }
 
 impl Inner {
+    fn add_remove_workspace_files(
+        &self,
+        batch: &mut Batch,
+        prefix: &str,
+    ) -> Result<usize, StoreError> {
+        let keys = self.workspace_files.keys(prefix)?;
+        for key in &keys {
+            batch.remove(&self.workspace_files, key);
+            batch.remove(&self.expiries, key);
+        }
+        Ok(keys.len())
+    }
+
     fn tree_of(&self, target: &Target) -> &Tree<Object> {
         match target {
             Target::Artifact { .. } => &self.files,

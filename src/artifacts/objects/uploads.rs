@@ -74,15 +74,16 @@ pub struct Session {
 
 /// One that is under way.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Upload {
-    session: Session,
+pub(in crate::artifacts) struct Upload {
+    pub session: Session,
     pub parts: BTreeMap<u32, StoredPart>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct StoredPart {
+pub(in crate::artifacts) struct StoredPart {
     pub blob: BlobId,
-    size: u64,
+    /// Bytes.
+    pub size: u64,
     md5: String,
 }
 
@@ -122,8 +123,11 @@ impl Objects {
             parts: BTreeMap::new(),
         };
         let key = id.clone();
-        self.blocking(move |inner| Ok(inner.uploads.put(&key, &upload)?))
-            .await?;
+        self.blocking(move |inner| {
+            inner.store.check_room()?;
+            Ok(inner.uploads.put(&key, &upload)?)
+        })
+        .await?;
         self.durable().await?;
         Ok(id)
     }
@@ -169,6 +173,7 @@ impl Objects {
         };
         let id = id.to_owned();
         self.blocking(move |inner| {
+            inner.store.check_room()?;
             // Parts of one upload come at the same time.
             let changed = inner.uploads.update(&id, |upload: &mut Upload| {
                 upload.parts.insert(number, part.clone());

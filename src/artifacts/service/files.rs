@@ -318,8 +318,9 @@ impl ArtifactService {
             .read(move |inner| inner.allowed(&asked.workspace, &asked.id, &asked.user, "put_file"));
         allowed.await?;
         let object = self.store.objects().take_bytes(bytes, None).await?;
+        let wish = Wish { path, weight: 0.0 };
         self.store
-            .change(move |inner, _| inner.put(&place, &path, &object))
+            .change(move |inner, _| inner.put(&place, wish, &object))
             .await?;
         Ok(map! { "success" => true, "bytes_written" => written as i64 }.into())
     }

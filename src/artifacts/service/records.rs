@@ -48,9 +48,6 @@ impl ArtifactService {
         {
             return Err(not_implemented("This server has no git storage."));
         }
-        if config.get("publish_to").is_some_and(|to| !to.is_null()) {
-            return Err(not_implemented("This server does not publish to Zenodo."));
-        }
         let new = Creation {
             workspace,
             alias,
@@ -197,14 +194,14 @@ impl ArtifactService {
                 });
                 discard.await
             }
-            "discard" => store.change(move |inner, _| inner.discard(&place)).await,
+            "discard" => store.remove(move |inner, _| inner.discard(&place)).await,
             "delete" => {
                 let deletion = Deletion {
                     version: text(args, "version")?,
                     recursive: flag(args, "recursive")?,
                     files: flag(args, "delete_files")?,
                 };
-                let delete = store.change(move |inner, _| inner.delete(&place, &deletion));
+                let delete = store.remove(move |inner, _| inner.delete(&place, &deletion));
                 for (workspace, app) in delete.await? {
                     if let Some(apps) = &self.apps {
                         apps.artifact_deleted(&workspace, &app).await?;

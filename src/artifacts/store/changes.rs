@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::{Artifact, ArtifactError, Fields, Inner, Place, Sight, check_parent, key};
-use crate::artifacts::objects::{config_key, dir_key};
+use crate::artifacts::objects::{config_key, dir_key, file_key};
 use crate::identity::Level;
 use crate::store::Batch;
 
@@ -48,6 +48,12 @@ impl Inner {
             batch.put(&self.manifests, &at, &artifact.config)?;
         }
         Ok(())
+    }
+
+    /// How many files a directory has.
+    pub(super) fn count_files(&self, id: &str, dir: u32) -> Result<u64, ArtifactError> {
+        let keys = self.objects.files().keys(&file_key(id, dir, ""))?;
+        Ok(keys.len() as u64)
     }
 
     pub(super) fn drop_dir(

@@ -60,6 +60,9 @@ impl Inner {
                     doomed.push(child);
                 }
             }
+            // Those that go, too, are removed after this.
+            self.index
+                .detach_children(&mut batch, &self.records, &artifact.id)?;
             self.add_delete(&mut batch, &artifact, deletion.files)?;
             if artifact.is_app() {
                 apps.push((artifact.workspace, artifact.alias));
@@ -144,12 +147,17 @@ impl Inner {
                 let stored = self.manifests.get(&dir_key(&artifact.id, last))?;
                 artifact.manifest = stored.or(artifact.manifest);
             }
+            let latest = artifact.latest_dir();
+            artifact.file_count = match latest {
+                Some(dir) => self.count_files(&artifact.id, dir)?,
+                None => 0,
+            };
         }
         self.save(&mut batch, &artifact)?;
         Ok(self.store.apply(batch)?)
     }
 
-    /// Removes all artifacts of a workspace.
+    /// Removes all artifacts and files of a workspace.
     ///
     /// # Errors
     /// The store failed.
@@ -158,6 +166,7 @@ impl Inner {
         for entry in self.records.iter_prefix(&key(workspace, "")) {
             self.add_delete(&mut batch, &entry?.1, true)?;
         }
+        self.objects.add_remove_workspace(&mut batch, workspace)?;
         Ok(self.store.apply(batch)?)
     }
 }

@@ -62,11 +62,9 @@ impl Inner {
     ///
     /// # Errors
     /// It is not staged or not allowed.
-    pub fn put(&self, place: &Place, path: &str, object: &Object) -> Result<(), ArtifactError> {
-        let path = path.to_owned();
+    pub fn put(&self, place: &Place, wish: Wish, object: &Object) -> Result<(), ArtifactError> {
         let mut batch = Batch::new();
-        let wish = [Wish { path, weight: 0.0 }];
-        let targets = self.add_announced(&mut batch, place, &wish)?;
+        let targets = self.add_announced(&mut batch, place, &[wish])?;
         for target in &targets {
             batch.put(self.objects.files(), &target.key(), object)?;
         }
@@ -131,6 +129,10 @@ impl Inner {
     /// # Errors
     /// The store failed.
     pub fn count(&self, artifact: &Artifact, views: f64, loads: f64) -> Result<(), ArtifactError> {
+        // A full disk is no reason not to read.
+        if self.store.check_room().is_err() {
+            return Ok(());
+        }
         // Not in the middle of a change that would write the counters it has read before.
         let _writing = self.writing.lock();
         let at = key(&artifact.workspace, &artifact.alias);

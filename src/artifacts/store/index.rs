@@ -65,6 +65,26 @@ impl Index {
         }
     }
 
+    /// Adds taking everything out of a collection that goes to a batch; what is in it stays.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn detach_children(
+        &self,
+        batch: &mut Batch,
+        records: &Tree<Artifact>,
+        collection: &str,
+    ) -> Result<(), StoreError> {
+        for (entry, at) in self.children.scan_prefix(&child_key(collection, ""))? {
+            batch.remove(&self.children, &entry);
+            if let Some(mut child) = records.get(&at)? {
+                child.parent_id = None;
+                batch.put(records, &at, &child)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The key of the record of a UUID.
     ///
     /// # Errors

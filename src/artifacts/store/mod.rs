@@ -19,6 +19,7 @@ mod record;
 mod versions;
 mod view;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -86,6 +87,34 @@ impl ArtifactStore {
         &self.inner.objects
     }
 
+    /// The workspaces that have artifacts or files of their own.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn workspaces(&self) -> Result<BTreeSet<String>, StoreError> {
+        let mut found: BTreeSet<String> =
+            self.inner.records.heads(SEPARATOR)?.into_iter().collect();
+        found.extend(self.inner.objects.workspace_files().heads('/')?);
+        Ok(found)
+    }
+
+    /// Removes all artifacts and files of a workspace.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn forget_workspace(&self, workspace: &str) -> Result<(), ArtifactError> {
+        let name = workspace.to_owned();
+        self.remove(move |inner, _| inner.delete_all(&name)).await
+    }
+
+    /// As [`ArtifactStore::forget_workspace`], while nobody uses the store yet.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn forget_workspace_now(&self, workspace: &str) -> Result<(), ArtifactError> {
+        self.inner.delete_all(workspace)
+    }
+
     /// Whether a directory has a file.
     ///
     /// # Errors
@@ -113,8 +142,20 @@ impl ArtifactStore {
     /// durable when it returns.
     ///
     /// # Errors
-    /// Those of the work.
+    /// Those of the work, or the disk is full.
     pub async fn change<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner, &Pin) -> Result<R, ArtifactError> + Send + 'static,
+    ) -> Result<R, ArtifactError> {
+        self.read(|inner| Ok(inner.store.check_room()?)).await?;
+        self.remove(work).await
+    }
+
+    /// As [`ArtifactStore::change`], also when the disk is full: for work that makes room.
+    ///
+    /// # Errors
+    /// Those of the work.
+    pub async fn remove<R: Send + 'static>(
         &self,
         work: impl FnOnce(&Inner, &Pin) -> Result<R, ArtifactError> + Send + 'static,
     ) -> Result<R, ArtifactError> {

@@ -4,7 +4,7 @@ use super::{Artifact, ArtifactError, Sight};
 
 impl Artifact {
     /// The version that readers see when they name none.
-    pub(super) fn latest_dir(&self) -> Option<u32> {
+    pub(in crate::artifacts) fn latest_dir(&self) -> Option<u32> {
         let current = self.versions.iter().find(|v| Some(v.dir) == self.current);
         current.or(self.versions.last()).map(|version| version.dir)
     }

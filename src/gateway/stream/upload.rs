@@ -15,6 +15,7 @@ use super::table::{Uplink, permits};
 use crate::gateway::Gateway;
 use crate::gateway::delivery::{Blocked, answer_sender, deliver, settle};
 use crate::map;
+use crate::router::Weight;
 use crate::wire::{self, Limits};
 
 /// A control message is smaller than this; nothing longer is looked at for one.
@@ -101,9 +102,8 @@ pub async fn receive(
     }
     let now = gateway.router.now_ms();
     client.heard(now, true);
-    let pause = throttle.take(Duration::from_millis(now));
-    let blocked = match control_kind(&message) {
-        Some(kind) => obey(gateway, uplink, kind),
+    let (blocked, weight) = match control_kind(&message) {
+        Some(kind) => (obey(gateway, uplink, kind), Weight::Full),
         None => {
             if !uplink.is_asked() {
                 client.used(now);
@@ -111,6 +111,7 @@ pub async fn receive(
             deliver(gateway, client, message)
         }
     };
+    let pause = throttle.take(Duration::from_millis(now), weight);
     let patience = gateway.limits.stuck_after;
     settle(gateway.router.clone(), blocked, patience, pause).await;
     drop((throttle, room));

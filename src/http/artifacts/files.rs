@@ -13,7 +13,7 @@ use super::query::Query;
 use super::{Visitor, alias_and_version, cleaned, named, refused, tail};
 use crate::artifacts::objects::{Entry, Object, Page, Target};
 use crate::artifacts::store::{Artifact, ArtifactError, Place, Wish};
-use crate::artifacts::transfer::{Base, Landing, MAX_EXPIRY_S, UrlOptions};
+use crate::artifacts::transfer::{Base, MAX_EXPIRY_S, UrlOptions};
 use crate::http::HttpError;
 use crate::http::transfer::{content_type, drain, expected, receive, serve};
 use crate::node::Node;
@@ -209,13 +209,11 @@ async fn put_file(
     let take = |body| objects.take(body, expect, kind);
     let object = receive(payload, &node.clock, take).await?;
     // The stage hears of the file when there is one: a broken upload leaves nothing behind.
-    let wish = Wish { path, weight };
-    let announced = node
+    let (wish, arrived) = (Wish { path, weight }, object.clone());
+    let put = node
         .artifacts
-        .change(move |inner, _| inner.announce(&place, &[wish]));
-    for target in announced.await.map_err(put_refused)? {
-        node.artifacts.put(&target, object.clone()).await?;
-    }
+        .change(move |inner, _| inner.put(&place, wish, &arrived));
+    put.await.map_err(put_refused)?;
     Ok(object)
 }
 

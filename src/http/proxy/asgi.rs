@@ -21,6 +21,7 @@ use super::pipe::{Entrance, Exit, pipe};
 use super::{TextError, Visit, failed, scope, text};
 use crate::gateway::{HangUp, SocketHandle, hung_up};
 use crate::http::HttpError;
+use crate::http::reading::Patience;
 use crate::map;
 use crate::peer::{AnsweringCallback, OutgoingCall, ServiceError};
 use crate::wire::{Map, Value};
@@ -102,11 +103,12 @@ pub async fn serve(
 ) -> Result<HttpResponse, TextError> {
     let (to_socket, mut from_service) = pipe(ROOM);
     let exchange = Arc::new(Exchange {
-        request: Mutex::new(Some(body::pieces(payload))),
+        request: Mutex::new(Some(body::pieces(payload, &visit.node))),
         over: AtomicBool::new(false),
         ended: Notify::new(),
     });
     let scope = scope::asgi(request, &visit);
+    let patience = Patience::with(request, &visit.node);
     let (failed, failure) = oneshot::channel();
     let shared = exchange.clone();
     let watch = request
@@ -123,7 +125,8 @@ pub async fn serve(
     match from_service.take().await {
         Some(Sent::Start(status, headers)) => {
             let head = request.method() == Method::HEAD;
-            Ok(response(status, headers, head, from_service, leave))
+            let body = Answer { from_service, leave, patience };
+            Ok(response(status, headers, head, body))
         }
         Some(Sent::Body { .. }) => Ok(text(
             500,
@@ -311,14 +314,25 @@ pub(super) fn parse_headers(headers: &Value) -> Result<Headers, ServiceError> {
         .collect()
 }
 
+/// What the application sends, on its way to the caller.
+pub(super) struct Answer {
+    pub from_service: Exit<Sent>,
+    pub leave: Leave,
+    pub patience: Patience,
+}
+
 /// The answer whose body the application sends.
 pub(super) fn response(
     status: StatusCode,
     headers: Headers,
     head: bool,
-    from_service: Exit<Sent>,
-    leave: Leave,
+    body: Answer,
 ) -> HttpResponse {
+    let Answer {
+        from_service,
+        leave,
+        patience,
+    } = body;
     let mut response = HttpResponse::build(status);
     let mut length = None;
     for (name, value) in headers {
@@ -347,7 +361,7 @@ pub(super) fn response(
             response.finish()
         };
     }
-    let stream = pieces(from_service, leave);
+    let stream = patience.over(pieces(from_service, leave));
     match length {
         Some(length) => response.body(actix_web::body::SizedStream::new(length, stream)),
         None => response.streaming(stream),

@@ -1,11 +1,15 @@
 //! The body of a request: read whole with a limit, or handed on piece by piece.
 
+use std::time::Duration;
+
 use actix_web::web::Payload;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
 use super::super::HttpError;
+use crate::node::Node;
+use crate::supervision::SharedClock;
 
 /// Longest body that a function gets, in bytes.
 const MAX_WHOLE: usize = 64 * 1024 * 1024;
@@ -18,11 +22,14 @@ const MOST_JOINED: usize = 240 * 1024;
 /// Reads all of a body.
 ///
 /// # Errors
-/// It is too long, or the caller broke off.
-pub async fn whole(mut payload: Payload) -> Result<Bytes, HttpError> {
+/// It is too long, or the caller broke off or does not go on.
+pub async fn whole(mut payload: Payload, node: &Node) -> Result<Bytes, HttpError> {
     let mut body = BytesMut::new();
-    while let Some(piece) = payload.next().await {
-        let piece = piece.map_err(|error| HttpError::Invalid(error.to_string()))?;
+    let within = patience(node);
+    while let Some(piece) = next(&mut payload, &node.clock, within)
+        .await
+        .map_err(HttpError::Invalid)?
+    {
         if body.len() + piece.len() > MAX_WHOLE {
             return Err(HttpError::TooLarge(format!(
                 "The request body is longer than {MAX_WHOLE} bytes"
@@ -31,6 +38,33 @@ pub async fn whole(mut payload: Payload) -> Result<Bytes, HttpError> {
         body.extend_from_slice(&piece);
     }
     Ok(body.freeze())
+}
+
+/// How long a caller may pause within its request; 0 in the configuration: for ever.
+fn patience(node: &Node) -> Option<Duration> {
+    let within = node.config.limits.http_stalled_after;
+    Duration::try_from_secs_f64(within)
+        .ok()
+        .filter(|within| !within.is_zero())
+}
+
+/// The next piece that arrives, or why none does.
+async fn next(
+    payload: &mut Payload,
+    clock: &SharedClock,
+    within: Option<Duration>,
+) -> Result<Option<Bytes>, String> {
+    let late = async {
+        match within {
+            Some(within) => clock.sleep(within).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        piece = payload.next() => piece.transpose().map_err(|error| error.to_string()),
+        () = late => Err("The request body does not go on".into()),
+    }
 }
 
 /// The pieces of a body. The socket is read no faster than they are taken.
@@ -45,10 +79,11 @@ pub struct Pieces {
 pub struct BrokenOff;
 
 /// Starts to read a body.
-pub fn pieces(mut payload: Payload) -> Pieces {
+pub fn pieces(mut payload: Payload, node: &Node) -> Pieces {
     let (to_service, from_socket) = mpsc::channel(PIECES);
+    let (clock, within) = (node.clock.clone(), patience(node));
     actix_web::rt::spawn(async move {
-        while let Some(piece) = payload.next().await {
+        while let Some(piece) = next(&mut payload, &clock, within).await.transpose() {
             let piece = piece.map_err(|_| BrokenOff);
             let broken = piece.is_err();
             if to_service.send(piece).await.is_err() || broken {

@@ -12,8 +12,10 @@ use futures::stream::{self, Stream};
 use super::{TextError, Visit, body, failed, scope, text};
 use crate::gateway::{HangUp, SocketHandle, hung_up};
 use crate::http::HttpError;
+use crate::http::reading::Patience;
 use crate::http::services::Generator;
 use crate::map;
+use crate::node::Node;
 use crate::peer::{CallError, CallOptions, Peer, Service, invoke, method_of};
 use crate::wire::{Map, Value};
 
@@ -65,13 +67,15 @@ pub async fn serve(
         "context",
         map! { "user" => visit.context.user.to_value(), "ws" => visit.context.ws.as_str() },
     );
-    let body = body::whole(payload).await?;
+    let body = body::whole(payload, &visit.node).await?;
     event.insert("body", (!body.is_empty()).then_some(body));
     let outcome = match own {
         Some(service) => call_own(service, &chosen.function, event, &visit).await,
         None => call_remote(&chosen.function, event, &visit).await,
     };
     let streams = Streams {
+        request,
+        node: &visit.node,
         provider: visit.record.address(),
         peer: &directory.peer,
         options: visit.options(),
@@ -85,6 +89,8 @@ pub async fn serve(
 
 /// What it takes to read the generators that functions return.
 struct Streams<'a> {
+    request: &'a HttpRequest,
+    node: &'a Node,
     provider: String,
     peer: &'a Arc<Peer>,
     options: CallOptions,
@@ -92,22 +98,25 @@ struct Streams<'a> {
 
 impl Streams<'_> {
     /// The stream behind a value, if it is a generator of the provider.
-    fn of(&self, value: &Value) -> Option<Generator> {
+    fn of(&self, value: &Value) -> Option<Content> {
         // The body of a page has no place for the stack of a failure.
-        Generator::from_result(value, &self.provider, self.peer, &self.options, false)
+        let generator =
+            Generator::from_result(value, &self.provider, self.peer, &self.options, false)?;
+        let patience = Patience::with(self.request, self.node);
+        Some(Content::Pieces(Box::new(generator), patience))
     }
 }
 
 /// What is sent of a result.
 enum Content {
     Whole(Bytes),
-    Pieces(Generator),
+    Pieces(Box<Generator>, Patience),
 }
 
 /// The content of a value, and the type it has unless the function names one.
 fn content(value: Value, streams: &Streams) -> (Content, Option<&'static str>) {
-    if let Some(generator) = streams.of(&value) {
-        return (Content::Pieces(generator), None);
+    if let Some(pieces) = streams.of(&value) {
+        return (pieces, None);
     }
     let (bytes, kind) = match value {
         Value::Nil => (Bytes::new(), None),
@@ -195,15 +204,22 @@ async fn call_remote(function: &str, event: Map, visit: &Visit) -> Result<Value,
         .map_err(failed)
 }
 
-/// The answer that a function's result describes. What is no object with `status`, `headers` or
-/// `body` is the body itself.
+/// Whether an object describes an answer. One with a `status` of its own meaning, as in
+/// `{status: "ok"}`, is the answer itself.
+fn describes(map: &Map) -> bool {
+    let status = map.get("status").and_then(status_code);
+    map.contains_key("headers") || map.contains_key("body") || status.is_some()
+}
+
+fn status_code(status: &Value) -> Option<StatusCode> {
+    StatusCode::from_u16(u16::try_from(status.as_i64()?).ok()?).ok()
+}
+
+/// The answer that a function's result describes. What is no object with an HTTP `status`, `headers`
+/// or `body` is the body itself.
 fn answer(request: &HttpRequest, result: Value, streams: &Streams) -> Result<HttpResponse, String> {
-    let described = |map: &Map| {
-        let parts = ["status", "headers", "body"];
-        parts.iter().any(|part| map.contains_key(part))
-    };
     let mut result = match result {
-        Value::Map(map) if described(&map) => map,
+        Value::Map(map) if describes(&map) => map,
         bare => {
             let kind = kind_of(&bare);
             let (content, other) = content(bare, streams);
@@ -216,10 +232,9 @@ fn answer(request: &HttpRequest, result: Value, streams: &Streams) -> Result<Htt
     };
     let status = match result.get("status") {
         None | Some(Value::Nil) => StatusCode::OK,
-        Some(status) => status
-            .as_i64()
-            .and_then(|status| StatusCode::from_u16(u16::try_from(status).ok()?).ok())
-            .ok_or("AssertionError: status must be an HTTP status code")?,
+        Some(status) => {
+            status_code(status).ok_or("AssertionError: status must be an HTTP status code")?
+        }
     };
     let mut response = HttpResponse::build(status);
     for (name, value) in headers(result.get("headers"))? {
@@ -315,11 +330,11 @@ fn with_cors(
         .insert_header(("access-control-expose-headers", "Content-Disposition"));
     match content {
         Content::Whole(bytes) => response.body(bytes),
-        Content::Pieces(generator) => {
+        Content::Pieces(generator, patience) => {
             let watch = request
                 .conn_data::<SocketHandle>()
                 .and_then(|socket| socket.hang_up());
-            response.streaming(pieces(generator, watch))
+            response.streaming(patience.over(pieces(*generator, watch)))
         }
     }
 }

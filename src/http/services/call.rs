@@ -7,6 +7,7 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 
+use super::super::reading::Patience;
 use super::super::{HttpError, caller};
 use super::arguments::{CallArguments, Format, from_body, from_query};
 use super::reply::{self, Generator};
@@ -151,7 +152,8 @@ async fn remote(
             let watch = request
                 .conn_data::<SocketHandle>()
                 .and_then(|socket| socket.hang_up());
-            Ok(reply::streamed(generator, format, watch))
+            let patience = Patience::with(request, node);
+            Ok(reply::streamed(generator, format, watch, patience))
         }
         None => Ok(reply::whole(value, format)),
     }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::stream::{self, Stream};
 use serde_json::{Value as Json, json};
 
+use super::super::reading::Patience;
 use super::arguments::Format;
 use crate::gateway::{HangUp, hung_up};
 use crate::peer::{CallError, CallOptions, Peer};
@@ -143,8 +144,13 @@ impl Drop for Generator {
 }
 
 /// The items of a generator as the answer, each sent when it comes.
-pub fn streamed(generator: Generator, format: Format, watch: Option<HangUp>) -> HttpResponse {
-    let items = items(generator, format, watch);
+pub fn streamed(
+    generator: Generator,
+    format: Format,
+    watch: Option<HangUp>,
+    patience: Patience,
+) -> HttpResponse {
+    let items = patience.over(items(generator, format, watch));
     let mut response = HttpResponse::Ok();
     response.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-cache")));
     match format {

@@ -15,6 +15,7 @@ use super::HttpError;
 use crate::artifacts::objects::ObjectError;
 use crate::artifacts::transfer::{LandError, Method, RefusedUrl, Signed};
 use crate::node::Node;
+use crate::store::StoreError;
 
 pub fn routes(config: &mut ServiceConfig) {
     let file = web::resource("/s3/{bucket}/{key:.*}")
@@ -114,7 +115,9 @@ impl From<ObjectError> for HttpError {
             ObjectError::NoUpload | ObjectError::Parts(_) | ObjectError::Path(_) => {
                 HttpError::Invalid(text)
             }
-            ObjectError::Blob(BlobError::Full) => HttpError::Full(text),
+            ObjectError::Blob(BlobError::Full) | ObjectError::Store(StoreError::Full) => {
+                HttpError::Full(text)
+            }
             ObjectError::Blob(BlobError::Length(_) | BlobError::Broken(_)) => {
                 HttpError::Invalid(text)
             }

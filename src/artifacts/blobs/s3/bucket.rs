@@ -48,6 +48,17 @@ pub(super) async fn ensure(bucket: &Bucket) -> Result<(), BlobError> {
     }
 }
 
+/// Fails unless the bucket exists.
+pub(super) async fn expect(bucket: &Bucket) -> Result<(), BlobError> {
+    match is_there(bucket).await.map_err(unavailable(WHAT))? {
+        true => Ok(()),
+        false => Err(BlobError::Unavailable {
+            what: WHAT,
+            reason: format!("there is no bucket {}", bucket.name()),
+        }),
+    }
+}
+
 async fn is_there(bucket: &Bucket) -> Result<bool, S3Error> {
     let page = bucket.list_page("blobs/".into(), None, None, None, Some(1));
     match page.await {

@@ -4,6 +4,7 @@
 //! server that is lost costs another attempt and never the bytes.
 
 mod bucket;
+mod journal;
 mod upload;
 
 use std::collections::HashMap;
@@ -20,11 +21,12 @@ use futures::stream::{self, StreamExt};
 use s3::error::S3Error;
 use tokio::sync::{OnceCell, RwLock, Semaphore};
 
-use super::folder::clear;
+use super::folder::files_in;
 use super::spool::{Spool, blocking};
 use super::{
     BlobError, BlobId, BlobStat, BlobStore, Expect, Incoming, Outgoing, Presentation, Put,
 };
+use journal::Journal;
 
 /// Bytes that are asked for in one request.
 const SLICE: u64 = 4 * 1024 * 1024;
@@ -70,6 +72,8 @@ struct Inner {
     public: Box<s3::Bucket>,
     prefix: String,
     unfinished: PathBuf,
+    /// Uploads in parts in the bucket.
+    journal: Journal,
     counter: AtomicU64,
     /// Set once the bucket is known to exist.
     exists: OnceCell<()>,
@@ -85,7 +89,15 @@ impl S3Blobs {
     /// # Errors
     /// The settings are none, or the folder cannot be made.
     pub fn open(settings: &S3Settings, unfinished: &Path) -> Result<S3Blobs, BlobError> {
-        clear(unfinished)?;
+        journal::clear_all_but_notes(unfinished)?;
+        S3Blobs::as_it_is(settings, unfinished)
+    }
+
+    /// The bucket as it is, to look at it; what earlier uploads left stays.
+    ///
+    /// # Errors
+    /// The settings are none, or the folder cannot be read.
+    pub fn as_it_is(settings: &S3Settings, unfinished: &Path) -> Result<S3Blobs, BlobError> {
         let public = match settings.public_endpoint.as_str() {
             "" => &settings.endpoint,
             given => given,
@@ -100,6 +112,7 @@ impl S3Blobs {
                 public: bucket::of(settings, public)?,
                 prefix: format!("{prefix}blobs/"),
                 unfinished: unfinished.to_owned(),
+                journal: Journal::open(unfinished).map_err(BlobError::io("read the uploads"))?,
                 counter: AtomicU64::new(0),
                 exists: OnceCell::new(),
                 stripes: (0..STRIPES).map(|_| RwLock::default()).collect(),
@@ -116,6 +129,16 @@ impl S3Blobs {
         let bucket = &self.inner.bucket;
         let ensured = self.inner.exists.get_or_try_init(|| bucket::ensure(bucket));
         ensured.await.copied()
+    }
+
+    /// Asks the server for the bucket, and does not make it.
+    ///
+    /// # Errors
+    /// The server does not answer, or there is no such bucket.
+    pub async fn expect_bucket(&self) -> Result<(), BlobError> {
+        let bucket = &self.inner.bucket;
+        let expected = self.inner.exists.get_or_try_init(|| bucket::expect(bucket));
+        expected.await.copied()
     }
 }
 
@@ -275,6 +298,19 @@ impl BlobStore for S3Blobs {
         }
     }
 
+    async fn unfinished(&self) -> Result<Vec<String>, BlobError> {
+        let folder = self.inner.unfinished.clone();
+        let mut names = blocking("list uploads", move || local_leftovers(&folder)).await?;
+        let abandoned = self.inner.abandoned().await?;
+        names.extend(abandoned.iter().map(journal::Begun::name));
+        Ok(names)
+    }
+
+    async fn give_up_abandoned(&self) -> Result<usize, BlobError> {
+        self.ensure_bucket().await?;
+        self.inner.give_up_abandoned().await
+    }
+
     async fn ids(&self) -> Result<Vec<BlobId>, BlobError> {
         self.ensure_bucket().await?;
         let (mut ids, mut after) = (Vec::new(), None);
@@ -294,6 +330,13 @@ impl BlobStore for S3Blobs {
             }
         }
     }
+}
+
+/// Local files of uploads on their way, without the notes of what is in the bucket.
+fn local_leftovers(folder: &Path) -> std::io::Result<Vec<String>> {
+    let mut files = files_in(folder)?;
+    files.retain(|path| !journal::is_note(Path::new(path)));
+    Ok(files)
 }
 
 fn date(text: &str) -> SystemTime {

@@ -7,6 +7,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use s3::error::S3Error;
 use s3::serde_types::Part;
 
+use super::journal::Begun;
 use super::{Inner, unavailable};
 use crate::artifacts::blobs::BlobError;
 use crate::artifacts::blobs::spool::Spool;
@@ -64,14 +65,9 @@ async fn in_parts(
     spool: Arc<Spool>,
     size: u64,
 ) -> Result<(), BlobError> {
-    let begun = inner.bucket.initiate_multipart_upload(key, MEDIA_TYPE);
-    let id = begun.await.map_err(unavailable(WHAT))?.upload_id;
     // Given up also when this future is dropped, so that no parts stay in the bucket unseen.
-    let mut unfinished = Unfinished {
-        inner: inner.clone(),
-        key: key.to_owned(),
-        id: Some(id.clone()),
-    };
+    let mut unfinished = begin(inner, key).await?;
+    let id = unfinished.id.clone();
     let length = PART.max(size.div_ceil(MAX_PARTS));
     let parts = stream::iter(0..size.div_ceil(length))
         .map(|number| {
@@ -100,26 +96,46 @@ async fn in_parts(
             return Err(unavailable(WHAT)(error));
         }
     }
-    unfinished.id = None;
+    unfinished.complete = true;
     Ok(())
+}
+
+/// Begins an upload in parts, and notes it for the case of a crash.
+async fn begin(inner: &Arc<Inner>, key: &str) -> Result<Unfinished, BlobError> {
+    let _beginning = inner.journal.beginning().await;
+    let begun = inner.bucket.initiate_multipart_upload(key, MEDIA_TYPE);
+    let id = begun.await.map_err(unavailable(WHAT))?.upload_id;
+    let mut unfinished = Unfinished {
+        inner: inner.clone(),
+        key: key.to_owned(),
+        id,
+        noted: None,
+        complete: false,
+    };
+    unfinished.noted = Some(inner.journal.note(key, &unfinished.id).await?);
+    Ok(unfinished)
 }
 
 /// An upload in parts that is given up when this is dropped before its end.
 struct Unfinished {
     inner: Arc<Inner>,
     key: String,
-    id: Option<String>,
+    id: String,
+    noted: Option<Begun>,
+    complete: bool,
 }
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        let Some(id) = self.id.take() else {
-            return;
-        };
-        let (inner, key) = (self.inner.clone(), std::mem::take(&mut self.key));
-        crate::supervision::spawn_detached("give up an upload", async move {
-            if let Err(error) = inner.bucket.abort_upload(&key, &id).await {
-                tracing::warn!(key, %error, "parts of a failed upload may stay in the bucket");
+        let (inner, complete) = (self.inner.clone(), self.complete);
+        let (key, id) = (std::mem::take(&mut self.key), std::mem::take(&mut self.id));
+        let noted = self.noted.take();
+        crate::supervision::spawn_detached("end an upload", async move {
+            if !complete && let Err(error) = inner.bucket.abort_upload(&key, &id).await {
+                tracing::warn!(key, %error, "parts of a failed upload stay for now");
+                noted.map(|noted| inner.journal.leave(noted));
+            } else if let Some(noted) = noted {
+                inner.journal.end(&noted);
             }
         });
     }

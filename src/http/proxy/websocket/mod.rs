@@ -28,6 +28,7 @@ use super::pipe::{Entrance, Exit, pipe};
 use super::{TextError, Visit, failed, scope, text};
 use crate::gateway::{HangUp, SocketHandle, hung_up};
 use crate::http::HttpError;
+use crate::http::reading::Patience;
 use crate::map;
 use crate::peer::AnsweringCallback;
 use crate::wire::{Map, Value};
@@ -52,6 +53,7 @@ pub(super) async fn serve(
         .into_iter()
         .partition(|protocol| in_protocol(protocol).is_none());
     let scope = scope::websocket(request, &visit, visible);
+    let patience = Patience::with(request, &visit.node);
     let limits = &visit.node.gateway.limits;
     let heart = Heart {
         interval: limits.ping_interval,
@@ -81,12 +83,17 @@ pub(super) async fn serve(
                 gone: line.gone.clone().drop_guard(),
             };
             actix_web::rt::spawn(read(frames, line, inbox, watch, heart));
-            Ok(response.streaming(writer.bytes()))
+            Ok(response.streaming(patience.over(writer.bytes())))
         }
         Ok(Verdict::Refused) => Ok(text(403, "The application refused the WebSocket".into())),
         Ok(Verdict::Denied(status, headers, body)) => {
             let leave = asgi::Leave::of_line(undecided);
-            Ok(asgi::response(status, headers, false, body, leave))
+            let body = asgi::Answer {
+                from_service: body,
+                leave,
+                patience,
+            };
+            Ok(asgi::response(status, headers, false, body))
         }
         Ok(Verdict::Failed(error)) => Err(error.into()),
         Err(_) => Err(HttpError::Application("the WebSocket was not decided".into()).into()),
