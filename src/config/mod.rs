@@ -16,7 +16,7 @@ pub use settings::{Kind, SETTINGS, Setting};
 use crate::gateway::GatewayLimits;
 use crate::processes::Limits as ProcessLimits;
 use crate::router::MailboxLimits;
-use crate::workers::browser::BrowserOptions;
+use crate::workers::browser::{BrowserOptions, PoolSettings};
 use crate::workspace::WorkspaceLimits;
 
 /// Everything that can be set; see `config/rhizome.toml` for the meaning of each key.
@@ -29,6 +29,7 @@ pub struct Config {
     pub limits: Limits,
     pub apps: Apps,
     pub browser: BrowserOptions,
+    pub pool: WarmPages,
     pub storage: Storage,
     pub startup: Startup,
     pub log: Log,
@@ -338,6 +339,45 @@ impl Apps {
     /// How long an interpreter stays after its script.
     pub fn linger(&self) -> Duration {
         seconds(self.process_linger)
+    }
+}
+
+/// `[pool]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WarmPages {
+    pub warm_blank: usize,
+    pub warm_web_worker: usize,
+    pub warm_web_python: usize,
+    pub warm_max_age: f64,
+    pub warm_idle: f64,
+    pub warm_min_memory_mb: u64,
+}
+
+impl Default for WarmPages {
+    fn default() -> Self {
+        WarmPages {
+            warm_blank: 1,
+            warm_web_worker: 1,
+            warm_web_python: 0,
+            warm_max_age: 600.0,
+            warm_idle: 300.0,
+            warm_min_memory_mb: 512,
+        }
+    }
+}
+
+impl WarmPages {
+    /// The pages that are made in advance.
+    pub fn settings(&self) -> PoolSettings {
+        PoolSettings {
+            blank: self.warm_blank,
+            web_worker: self.warm_web_worker,
+            web_python: self.warm_web_python,
+            max_age: seconds(self.warm_max_age),
+            idle: seconds(self.warm_idle),
+            min_memory: self.warm_min_memory_mb.saturating_mul(1 << 20),
+        }
     }
 }
 

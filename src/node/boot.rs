@@ -261,7 +261,7 @@ fn add_browser(config: &Config, host: &Arc<Host>) -> Result<Browser, NodeError> 
     let directory = &host.directory;
     let compiler = Compiler::new(None)?;
     let pool = Pool::new(
-        config.browser.pool(),
+        config.pool.settings(),
         compiler.waiting_pages()?,
         &host.local_url,
         host.clock.clone(),
@@ -269,9 +269,9 @@ fn add_browser(config: &Config, host: &Arc<Host>) -> Result<Browser, NodeError> 
     let worker = Arc::new(BrowserWorker::new(
         directory.router.server_id(),
         slot.clone(),
-        config.browser.clone(),
         compiler,
         pool.clone(),
+        config.browser.clone(),
         config.apps.max_browser_sessions,
     ));
     host.workers.add(worker.clone());
@@ -282,9 +282,9 @@ fn add_browser(config: &Config, host: &Arc<Host>) -> Result<Browser, NodeError> 
         no_sandbox: config.apps.no_sandbox.then_some(true),
         profile_dir: config.server.data_dir.join("browser"),
         max_sessions: config.apps.max_browser_sessions,
-        offline: config.apps.browser_offline,
         options: config.browser.clone(),
         server_urls: vec![config.server.local_url(), config.server.base_url()],
+        offline: config.apps.browser_offline,
         ..BrowserSettings::default()
     };
     Ok(Browser {

@@ -135,6 +135,15 @@ pub struct LogQuery {
     pub limit: Option<usize>,
 }
 
+/// Which picture of a session is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// `png` or `jpeg`
+    pub format: String,
+    /// The whole page, not only what a window of its size shows.
+    pub full_page: bool,
+}
+
 /// See the module's text.
 #[async_trait]
 pub trait Worker: Send + Sync {
@@ -186,5 +195,5 @@ pub trait Worker: Send + Sync {
     }
 
     /// A picture of the session.
-    async fn screenshot(&self, session: &str, format: &str) -> Result<Value, ServiceError>;
+    async fn screenshot(&self, session: &str, picture: &Picture) -> Result<Value, ServiceError>;
 }

@@ -12,7 +12,7 @@ mod table;
 
 pub use actor::WorkerActor;
 pub use contract::{
-    LogQuery, Notice, Notices, SERVICE_TYPE, StartOrder, Started, Worker, WorkerInfo,
+    LogQuery, Notice, Notices, Picture, SERVICE_TYPE, StartOrder, Started, Worker, WorkerInfo,
 };
 pub use remote::RemoteWorker;
 pub use table::WorkerTable;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::{Map as JsonMap, Value as Json};
 
-use super::contract::{LogQuery, Notices, StartOrder, Started, Worker, WorkerInfo};
+use super::contract::{LogQuery, Notices, Picture, StartOrder, Started, Worker, WorkerInfo};
 use crate::apps::files::{AppFile, normalise_files};
 use crate::identity::UserInfo;
 use crate::map;
@@ -267,12 +267,17 @@ impl Worker for RemoteWorker {
         Ok(self.call(function, options).send().await?)
     }
 
-    async fn screenshot(&self, session: &str, format: &str) -> Result<Value, ServiceError> {
+    async fn screenshot(&self, session: &str, picture: &Picture) -> Result<Value, ServiceError> {
         if !self.offers("take_screenshot") {
             return Err(self.missing("take_screenshot"));
         }
         let call = self.call("take_screenshot", self.quick());
-        Ok(call.arg(session).kwarg("format", format).send().await?)
+        let call = call.arg(session).kwarg("format", picture.format.as_str());
+        // The reference's workers do not know the other argument.
+        match picture.full_page {
+            true => Ok(call.kwarg("full_page", true).send().await?),
+            false => Ok(call.send().await?),
+        }
     }
 }
 

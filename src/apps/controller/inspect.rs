@@ -15,6 +15,7 @@ use crate::map;
 use crate::peer::{Arguments, CallContext, Reply, ServiceError};
 use crate::wire::Value;
 use crate::workers::Worker;
+use crate::workers::browser::service::picture;
 use crate::workspace::PUBLIC;
 
 /// A session that was asked for.
@@ -259,7 +260,7 @@ impl Controller {
         let entry = self.living(args, context).await?;
         let worker = self.worker_of(&entry)?;
         let picture = worker
-            .screenshot(&entry.worker_session(), args.str("format")?)
+            .screenshot(&entry.worker_session(), &picture(args)?)
             .await?;
         Ok(picture.into())
     }

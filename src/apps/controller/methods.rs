@@ -409,6 +409,12 @@ static METHODS: &[MethodSpec] = &[
         params: &[
             SESSION,
             with_default("format", Kind::Str, Preset::Str("png"), "png or jpeg"),
+            with_default(
+                "full_page",
+                Kind::Bool,
+                Preset::Bool(false),
+                "the whole page, not only what a window of its size shows",
+            ),
         ],
     },
     MethodSpec {

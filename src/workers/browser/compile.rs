@@ -67,9 +67,14 @@ impl Compiler {
         })
     }
 
-    /// How an app that wants nothing special of its page may start, by the page it was compiled to.
-    pub fn start_of(&self, app_type: &str, page: Option<&[u8]>) -> PageStart {
-        PageStart::of(&self.templates, app_type, page)
+    /// How an app may start, by its manifest and the page it was compiled to.
+    pub fn start_of(
+        &self,
+        app_type: &str,
+        manifest: &Map<String, Value>,
+        page: Option<&[u8]>,
+    ) -> PageStart {
+        PageStart::of(&self.templates, app_type, manifest, page)
     }
 
     /// The pages that wait for an app, by kind.

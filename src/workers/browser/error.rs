@@ -34,6 +34,14 @@ pub enum BrowserError {
     /// A script threw; its message and stack.
     #[error("{0}")]
     Script(String),
+    /// The result of a script is too big to be passed on.
+    #[error("the result has {size} bytes, more than the {most} that may be returned")]
+    TooBig {
+        /// Its size as JSON.
+        size: usize,
+        /// The most.
+        most: usize,
+    },
     /// The browser took too long.
     #[error("the browser did not {what} within {} s", .limit.as_secs_f64())]
     Timeout {

@@ -14,6 +14,8 @@ use super::render;
 use super::script;
 
 const WHAT: &str = "finish the script";
+/// Longest result, in bytes of JSON.
+const MAX_RESULT: usize = 10 << 20;
 /// How long an idle page may take for the simplest of scripts.
 const PROBE: Duration = Duration::from_millis(500);
 
@@ -51,7 +53,7 @@ impl Page {
             Some(details) => Err(BrowserError::Script(
                 self.scrub(render::exception(&details)),
             )),
-            None => Ok(json(done.result)),
+            None => bounded(json(done.result)),
         }
     }
 
@@ -95,6 +97,18 @@ impl Page {
             .exception_details
             .is_none())
     }
+}
+
+/// A result that is not too big to be passed on.
+fn bounded(result: Value) -> Result<Value, BrowserError> {
+    let size = result
+        .as_str()
+        .map_or_else(|| result.to_string().len(), str::len);
+    if size > MAX_RESULT {
+        let most = MAX_RESULT;
+        return Err(BrowserError::TooBig { size, most });
+    }
+    Ok(result)
 }
 
 fn is_syntax_error(done: &EvaluateReturns) -> bool {

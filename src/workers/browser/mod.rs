@@ -19,6 +19,7 @@ mod belongings;
 mod evaluate;
 mod gate;
 mod hosts;
+mod notebook;
 mod open;
 pub mod options;
 mod outfit;

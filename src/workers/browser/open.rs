@@ -19,7 +19,6 @@ use url::Url;
 use super::engine::Engine;
 use super::error::BrowserError;
 use super::gate::Gate;
-use super::hosts::Allowed;
 use super::log_ring::{LogKind, LogLine};
 use super::outfit::{self, Outfit};
 use super::page::{Held, Page, PageRequest};
@@ -93,18 +92,11 @@ impl Drop for Context {
     }
 }
 
-/// A blank page that is listened to.
-struct Blank {
-    context: Context,
-    page: CdpPage,
-    stream: pump::Stream,
-}
-
-/// A page that belongs to no session yet, so it can be made in advance.
+/// A page that is listened to and belongs to no session yet, so it can be made in advance.
 pub(super) struct Prepared {
     engine: Engine,
     context: Context,
-    /// Its way out, where that is narrow.
+    /// The way out, where that is narrow.
     gate: Option<Gate>,
     page: CdpPage,
     pub state: Arc<PageState>,
@@ -116,7 +108,7 @@ impl Engine {
     /// [`Page::ready`] waits for.
     pub async fn open(&self, request: PageRequest) -> Result<Page, BrowserError> {
         let slot = self.slot()?;
-        let prepared = self.prepare(&request.outfit, &request.url).await?;
+        let prepared = self.prepare_for(&request).await?;
         prepared.introduce(&request).await?;
         Ok(prepared.launch(request, slot))
     }
@@ -127,86 +119,52 @@ impl Engine {
         self.0.slots.clone().try_acquire_owned().map_err(full)
     }
 
-    /// A page with an outfit that is to go to `url`, or any address of this server.
-    pub(super) async fn prepare(
+    /// A blank page for a session that is not known yet, as the server's options want it.
+    pub(super) async fn prepare(&self) -> Result<Prepared, BrowserError> {
+        let usual = Outfit::of_server(&self.0.settings.options);
+        self.dressed(&usual, "about:blank").await
+    }
+
+    /// A blank page for the session of `request`.
+    pub(super) async fn prepare_for(
         &self,
-        outfit: &Outfit,
-        url: &str,
+        request: &PageRequest,
     ) -> Result<Prepared, BrowserError> {
-        let options = &outfit.options;
-        let allowed = options.allowed(&self.0.settings.options);
-        let gate = match allowed.is_everything() {
-            true => None,
-            false => Some(self.gate(allowed, url).await?),
-        };
-        let Blank {
-            context,
-            page,
-            stream,
-        } = self.blank_page(gate.as_ref()).await?;
-        let (state, events) = PageState::new();
-        self.register(page.target_id().inner().clone(), state.clone());
-        tokio::spawn(follow(self.clone(), page.clone(), state.clone(), stream));
-        if let Some(gate) = &gate {
-            tell_refusals(gate, &state);
-        }
-        if let Some(context) = &context.id {
-            outfit::dress(self, context, &page, outfit, url).await?;
-        }
-        let own = self.0.settings.server_urls.first().map(String::as_str);
-        let extra = Extra::new(outfit, url, own);
-        self.within("change requests", requests::add_headers(&page, extra))
-            .await?;
-        let limits = Limits::of(options).of_memory();
-        tokio::spawn(watch::watch(
-            self.clone(),
-            page.clone(),
-            state.clone(),
-            limits,
-        ));
-        Ok(Prepared {
-            engine: self.clone(),
-            context,
-            gate,
-            page,
-            state,
-            events,
-        })
+        self.dressed(&request.outfit, &request.url).await
     }
 
-    /// What pages get to see whose apps ask for nothing else.
-    pub(super) fn common_outfit(&self) -> Outfit {
-        Outfit {
-            options: self.0.settings.options.clone(),
-            ..Outfit::default()
-        }
-    }
-
-    /// A way out for a page that may reach `allowed` hosts, and this server.
-    async fn gate(&self, allowed: Allowed, url: &str) -> Result<Gate, BrowserError> {
-        let own = &self.0.settings.server_urls;
-        // An app that is a page elsewhere may at least open that page.
-        let own: Vec<String> = own.iter().cloned().chain([url.to_owned()]).collect();
-        let gate = Gate::open(allowed, &own).await;
-        gate.map_err(|error| BrowserError::Failed(format!("no way out for the page: {error}")))
-    }
-
-    /// A blank page; another one when its process dies before there is a page to tell of it, since
-    /// Chromium then never answers.
-    async fn blank_page(&self, gate: Option<&Gate>) -> Result<Blank, BrowserError> {
+    /// A blank page that is going to `url`; another one when its process dies before there is a page to tell of it,
+    /// since Chromium then never answers.
+    async fn dressed(&self, outfit: &Outfit, url: &str) -> Result<Prepared, BrowserError> {
         for _ in 0..BLANKS {
             tokio::select! {
                 biased;
-                blank = self.blank(gate) => return blank,
+                blank = self.blank(outfit, url) => return blank,
                 () = self.stray_crash() => {}
             }
         }
-        self.blank(gate).await
+        self.blank(outfit, url).await
+    }
+
+    /// A way out for a page that may not reach everything.
+    async fn gate(&self, outfit: &Outfit, url: &str) -> Result<Option<Gate>, BrowserError> {
+        let settings = &self.0.settings;
+        let allowed = outfit.options.allowed(&settings.options);
+        if allowed.is_everything() {
+            return Ok(None);
+        }
+        // An app that is a page elsewhere may at least open that page.
+        let own = settings.server_urls.iter().cloned();
+        let own: Vec<String> = own.chain([url.to_owned()]).collect();
+        let gate = Gate::open(allowed, &own).await;
+        gate.map(Some)
+            .map_err(|error| BrowserError::Failed(format!("no way out for the page: {error}")))
     }
 
     /// A blank page in a context of its own, with listeners and binding in place.
-    async fn blank(&self, gate: Option<&Gate>) -> Result<Blank, BrowserError> {
-        let context = Context::create(self, gate).await?;
+    async fn blank(&self, outfit: &Outfit, url: &str) -> Result<Prepared, BrowserError> {
+        let gate = self.gate(outfit, url).await?;
+        let context = Context::create(self, gate.as_ref()).await?;
         let mut params = CreateTargetParams::new("about:blank");
         params.browser_context_id = context.id.clone();
         let page = self
@@ -218,10 +176,26 @@ impl Engine {
             page.execute(AddBindingParams::new(BINDING)),
         )
         .await?;
-        Ok(Blank {
+        let (state, events) = PageState::new();
+        self.register(page.target_id().inner().clone(), state.clone());
+        tokio::spawn(follow(self.clone(), page.clone(), state.clone(), stream));
+        if let Some(gate) = &gate {
+            tell_refusals(gate, &state);
+        }
+        if let Some(context) = &context.id {
+            outfit::dress(self, context, &page, outfit, url).await?;
+        }
+        let own = self.0.settings.server_urls.first();
+        let extra = Extra::new(outfit, url, own.map(String::as_str));
+        self.within("change requests", requests::add_headers(&page, extra))
+            .await?;
+        Ok(Prepared {
+            engine: self.clone(),
             context,
+            gate,
             page,
-            stream,
+            state,
+            events,
         })
     }
 }
@@ -241,7 +215,7 @@ impl Prepared {
     /// Brings a blank page that was introduced to its address.
     pub fn launch(self, request: PageRequest, slot: OwnedSemaphorePermit) -> Page {
         let deadline = tokio::time::Instant::now() + request.timeout;
-        let page = self.into_page(slot);
+        let page = self.into_page(&request, slot);
         tokio::spawn(navigate(
             page.cdp().clone(),
             page.state().clone(),
@@ -292,15 +266,12 @@ impl Prepared {
             let deadline = tokio::time::Instant::now() + timeout;
             await_app(&state, timeout, deadline).await;
         });
-        self.into_page(slot)
+        self.into_page(request, slot)
     }
 
     fn assign(&self, request: &PageRequest) {
         self.state
             .assign(request.session.clone(), secrets(&request.init));
-        let limits = Limits::of(&request.outfit.options).of_time();
-        let (engine, page) = (self.engine.clone(), self.page.clone());
-        tokio::spawn(watch::watch(engine, page, self.state.clone(), limits));
     }
 
     /// Runs a command of the page, no longer than it lives.
@@ -316,7 +287,13 @@ impl Prepared {
         }
     }
 
-    fn into_page(self, slot: OwnedSemaphorePermit) -> Page {
+    fn into_page(self, request: &PageRequest, slot: OwnedSemaphorePermit) -> Page {
+        tokio::spawn(watch::watch(
+            self.engine.clone(),
+            self.page.clone(),
+            self.state.clone(),
+            Limits::of(&request.outfit.options),
+        ));
         let held = Held {
             context: self.context,
             _slot: slot,

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize, Serializer};
@@ -12,7 +11,6 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::hosts::{Allowed, HostPattern};
-use super::pool::PoolSettings;
 
 /// Key of the manifest under which an app sets options.
 const MANIFEST_KEY: &str = "browser";
@@ -106,12 +104,6 @@ pub struct BrowserOptions {
     pub allowed_hosts: Vec<String>,
     pub memory_mb: u64,
     pub time_s: f64,
-    pub warm_blank: usize,
-    pub warm_web_worker: usize,
-    pub warm_web_python: usize,
-    pub warm_max_age: f64,
-    pub warm_idle: f64,
-    pub warm_min_memory_mb: u64,
 }
 
 impl Default for BrowserOptions {
@@ -145,12 +137,6 @@ impl Default for BrowserOptions {
             allowed_hosts: vec!["*".to_owned()],
             memory_mb: 2048,
             time_s: 0.0,
-            warm_blank: 1,
-            warm_web_worker: 1,
-            warm_web_python: 0,
-            warm_max_age: 600.0,
-            warm_idle: 300.0,
-            warm_min_memory_mb: 512,
         }
     }
 }
@@ -235,19 +221,6 @@ impl<'de> Deserialize<'de> for Headers {
 }
 
 impl BrowserOptions {
-    /// The pages that are made in advance.
-    pub fn pool(&self) -> PoolSettings {
-        let time = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX / 4);
-        PoolSettings {
-            blank: self.warm_blank,
-            web_worker: self.warm_web_worker,
-            web_python: self.warm_web_python,
-            max_age: time(self.warm_max_age),
-            idle: time(self.warm_idle),
-            min_memory: self.warm_min_memory_mb.saturating_mul(1 << 20),
-        }
-    }
-
     /// These options as an app's manifest changes them.
     ///
     /// # Errors
@@ -296,10 +269,14 @@ impl BrowserOptions {
             ));
         }
         options.offline |= self.offline;
-        let (own, other) = (options.memory_mb, self.memory_mb);
-        if own == 0 || (other != 0 && other < own) {
-            options.memory_mb = other;
-        }
+        let stricter = |own: u64, other: u64| {
+            if own == 0 || (other != 0 && other < own) {
+                other
+            } else {
+                own
+            }
+        };
+        options.memory_mb = stricter(options.memory_mb, self.memory_mb);
         if self.time_s > 0.0 && (options.time_s <= 0.0 || options.time_s > self.time_s) {
             options.time_s = self.time_s;
         }

@@ -12,7 +12,7 @@ use super::options::BrowserOptions;
 use super::raw::Raw;
 
 /// What a page gets to see of the world.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Outfit {
     /// The app's own options.
     pub options: BrowserOptions,
@@ -21,15 +21,12 @@ pub struct Outfit {
 }
 
 impl Outfit {
-    /// Whether it is the one of pages that are made in advance: nothing of the app's own in it, and nothing that depends
-    /// on where the page goes. `server` is what pages of this server get to see.
-    pub fn is_common(&self, server: &BrowserOptions) -> bool {
-        let options = &self.options;
-        options == server
-            && self.belongings == Belongings::default()
-            && options.allowed(server).is_everything()
-            && options.http_username.is_empty()
-            && options.extra_http_headers.0.is_empty()
+    /// That of pages whose app wants nothing special.
+    pub fn of_server(options: &BrowserOptions) -> Self {
+        Self {
+            options: options.clone(),
+            belongings: Belongings::default(),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chromiumoxide::cdp::browser_protocol::page::{
-    CaptureScreenshotFormat, CaptureScreenshotParams,
+    CaptureScreenshotFormat, CaptureScreenshotParams, GetLayoutMetricsParams, Viewport,
 };
 use chromiumoxide::error::CdpError;
 use chromiumoxide::{Command, Page as CdpPage};
@@ -21,6 +21,9 @@ use super::outfit::Outfit;
 use super::pool::PageStart;
 use super::state::{End, PageEvents, PageState};
 
+/// Most pixels of a side of a picture; Chromium draws no more.
+const MAX_SIDE: f64 = 16384.0;
+
 /// What to open.
 #[derive(Debug, Clone)]
 pub struct PageRequest {
@@ -33,10 +36,10 @@ pub struct PageRequest {
     pub session: String,
     /// How long the page may take to become ready.
     pub timeout: Duration,
-    /// What may be used that was made in advance.
-    pub start: PageStart,
     /// What it gets to see of the world.
     pub outfit: Outfit,
+    /// What may be used that was made in advance.
+    pub start: PageStart,
 }
 
 /// A format for screenshots.
@@ -119,19 +122,31 @@ impl Page {
         self.0.state.outcome().await
     }
 
-    /// A picture of what the page shows.
-    pub async fn screenshot(&self, format: ImageFormat) -> Result<Vec<u8>, BrowserError> {
+    /// A picture of what the page shows, or of all there is of it.
+    pub async fn screenshot(
+        &self,
+        format: ImageFormat,
+        full_page: bool,
+    ) -> Result<Vec<u8>, BrowserError> {
         let what = "take a screenshot";
         let format = match format {
             ImageFormat::Png => CaptureScreenshotFormat::Png,
             ImageFormat::Jpeg => CaptureScreenshotFormat::Jpeg,
         };
-        let shot = self
-            .command(
-                what,
-                CaptureScreenshotParams::builder().format(format).build(),
-            )
-            .await?;
+        let mut params = CaptureScreenshotParams::builder().format(format);
+        if full_page {
+            let metrics = GetLayoutMetricsParams::default();
+            let size = self.command(what, metrics).await?.css_content_size;
+            let (width, height) = (size.width.min(MAX_SIDE), size.height.min(MAX_SIDE));
+            params = params.capture_beyond_viewport(true).clip(Viewport {
+                x: 0.0,
+                y: 0.0,
+                width,
+                height,
+                scale: 1.0,
+            });
+        }
+        let shot = self.command(what, params.build()).await?;
         let bytes = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, &shot.data);
         bytes.map_err(|error| BrowserError::Refused {
             what,

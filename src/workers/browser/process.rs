@@ -62,6 +62,15 @@ impl BrowserProcess {
     /// Clears away what earlier servers left in the profile directory and starts Chromium.
     pub async fn start(settings: &BrowserSettings) -> Result<Self, BrowserError> {
         let program = settings.program()?;
+        if !settings.has_sandbox() {
+            static TOLD: std::sync::Once = std::sync::Once::new();
+            TOLD.call_once(|| {
+                tracing::warn!(
+                    "Chromium runs without its sandbox: it has none for root, or the configuration says so (apps.no_sandbox). \
+                     Run the server as another user where apps are not trusted"
+                );
+            });
+        }
         let parent = settings.profile_dir.clone();
         let profile = tokio::task::spawn_blocking(move || {
             sweep::remove_orphans(&parent);

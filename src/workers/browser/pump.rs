@@ -19,7 +19,7 @@ use serde::Deserialize;
 
 use super::log_ring::{LogKind, LogLine};
 use super::render;
-use super::script::{BINDING, WORKER_MARK};
+use super::script::{BINDING, CAPTURE_MARK, WORKER_MARK};
 use super::state::{PageState, now};
 
 /// One thing that Chromium reports about a page.
@@ -98,6 +98,7 @@ fn pass(
     seen: Seen,
 ) -> Option<Result<(), String>> {
     match seen {
+        Seen::Console(event) if is_mark(&event) => {}
         Seen::Console(event) => state.log(console(&event)),
         Seen::Exception(event) => state.log(uncaught(&event)),
         Seen::Entry(event) => state.log(entry(&event, forwarding)?),
@@ -107,6 +108,14 @@ fn pass(
         Seen::Response(event) => status(page, state, &event),
     }
     None
+}
+
+/// Whether a line is ours, for the end of what a script has said.
+fn is_mark(event: &EventConsoleApiCalled) -> bool {
+    let first = event.args.first().and_then(|first| first.value.as_ref());
+    first
+        .and_then(|text| text.as_str())
+        .is_some_and(|text| text.starts_with(CAPTURE_MARK))
 }
 
 fn console(event: &EventConsoleApiCalled) -> LogLine {

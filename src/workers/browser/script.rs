@@ -7,6 +7,9 @@ pub(crate) const BINDING: &str = "__rhizomeSignal";
 /// First words of a worker that forwards its own console.
 pub(crate) const WORKER_MARK: &str = "__rhizome_worker__";
 
+/// First words of a line that ends what a script has said.
+pub(crate) const CAPTURE_MARK: &str = "__rhizome_capture__";
+
 /// Script for the start of every document: gives `config` to the main frame, for pages of `origin` only, where nobody
 /// who lists the window's properties sees it.
 pub(crate) fn init_script(origin: &str, config: &Value) -> String {

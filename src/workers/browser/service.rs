@@ -16,7 +16,7 @@ use crate::peer::{
     Arguments, CallContext, MethodFuture, MethodSpec, Reply, Service, ServiceError, ServiceSpec,
 };
 use crate::wire::{Map, Value};
-use crate::workers::{LogQuery, Worker};
+use crate::workers::{LogQuery, Picture, Worker};
 
 const SESSION: Param = required(
     "session_id",
@@ -50,7 +50,11 @@ static SPEC: ServiceSpec = ServiceSpec {
                     Kind::Str,
                     "an expression, a function, or statements",
                 ),
-                optional("config", Kind::Object, "timeout in seconds"),
+                optional(
+                    "config",
+                    Kind::Object,
+                    "timeout in seconds; structured: as a notebook shows it",
+                ),
                 optional(
                     "progress_callback",
                     Kind::Any,
@@ -64,6 +68,12 @@ static SPEC: ServiceSpec = ServiceSpec {
             params: &[
                 SESSION,
                 with_default("format", Kind::Str, Preset::Str("png"), "png or jpeg"),
+                with_default(
+                    "full_page",
+                    Kind::Bool,
+                    Preset::Bool(false),
+                    "the whole page, not only what a window of its size shows",
+                ),
             ],
         },
         MethodSpec {
@@ -126,8 +136,8 @@ impl BrowserService {
                 Ok(self.worker.execute(&id, script, config, None).await?.into())
             }
             "take_screenshot" => {
-                let format = args.str("format")?;
-                Ok(self.worker.screenshot(&id, format).await?.into())
+                let picture = picture(&args)?;
+                Ok(self.worker.screenshot(&id, &picture).await?.into())
             }
             _ => {
                 self.worker.stop(&id).await?;
@@ -135,6 +145,17 @@ impl BrowserService {
             }
         }
     }
+}
+
+/// Reads the arguments of `take_screenshot`.
+///
+/// # Errors
+/// A wrong value.
+pub fn picture(args: &Arguments) -> Result<Picture, ServiceError> {
+    Ok(Picture {
+        format: args.str("format")?.to_owned(),
+        full_page: args.get("full_page").as_bool().unwrap_or(false),
+    })
 }
 
 /// Reads the paging arguments of `get_logs`.

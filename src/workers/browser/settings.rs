@@ -67,12 +67,12 @@ pub struct BrowserSettings {
     pub profile_dir: PathBuf,
     /// Most pages open at a time.
     pub max_sessions: usize,
-    /// Whether pages reach this machine only.
-    pub offline: bool,
     /// What pages get to see, where their app does not ask for something else.
     pub options: BrowserOptions,
     /// Addresses of this server, which every page may reach; first the one that its pages come from.
     pub server_urls: Vec<String>,
+    /// Whether pages reach this machine only.
+    pub offline: bool,
     /// How long the browser may take to come up.
     pub launch_timeout: Duration,
     /// How long one command (a screenshot, a new page) may take.
@@ -86,9 +86,9 @@ impl Default for BrowserSettings {
             no_sandbox: None,
             profile_dir: std::env::temp_dir().join("rhizome-browser"),
             max_sessions: 20,
-            offline: false,
             options: BrowserOptions::default(),
             server_urls: Vec::new(),
+            offline: false,
             launch_timeout: Duration::from_secs(60),
             call_timeout: Duration::from_secs(30),
         }
@@ -109,12 +109,17 @@ impl BrowserSettings {
             .ok_or(BrowserError::NoExecutable)
     }
 
+    /// Whether Chromium gets its own sandbox.
+    pub(crate) fn has_sandbox(&self) -> bool {
+        !self.no_sandbox.unwrap_or_else(is_root)
+    }
+
     /// The command line after the program, for a profile in `profile`.
     pub(crate) fn arguments(&self, profile: &std::path::Path) -> Vec<String> {
         let mut arguments: Vec<String> = SWITCHES.iter().map(|switch| switch.to_string()).collect();
         arguments.push(format!("--disable-features={DISABLED_FEATURES}"));
         arguments.push(format!("--user-data-dir={}", profile.display()));
-        if self.no_sandbox.unwrap_or_else(is_root) {
+        if !self.has_sandbox() {
             arguments.push("--no-sandbox".to_owned());
         }
         if self.options.disable_web_security {

@@ -46,18 +46,6 @@ impl Limits {
     }
 }
 
-impl Limits {
-    /// The limit of memory alone, which a page has from the start.
-    pub fn of_memory(self) -> Self {
-        Self { time: None, ..self }
-    }
-
-    /// The limit of time alone, which begins with the session.
-    pub fn of_time(self) -> Self {
-        Self { memory: 0, ..self }
-    }
-}
-
 /// Watches a page until it is gone, and ends it when it goes beyond its limits.
 pub(super) async fn watch(engine: Engine, page: CdpPage, state: Arc<PageState>, limits: Limits) {
     let time = async {

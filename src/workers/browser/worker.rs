@@ -13,6 +13,7 @@ use serde_json::{Map as JsonMap, Value as Json, json};
 use super::actor::{BrowserActor, OpenPage};
 use super::belongings::Belongings;
 use super::log_ring::{LogKind, LogLine};
+use super::notebook;
 use super::python;
 use super::startup_script;
 use super::state::now;
@@ -26,7 +27,7 @@ use crate::map;
 use crate::peer::{Callback, ErrorClass, ServiceError};
 use crate::supervision::AddrSlot;
 use crate::wire::Value;
-use crate::workers::{LogQuery, Notices, StartOrder, Started, Worker, WorkerInfo};
+use crate::workers::{LogQuery, Notices, Picture, StartOrder, Started, Worker, WorkerInfo};
 use crate::workspace::PUBLIC;
 
 /// Id of the service through which users reach the worker.
@@ -64,9 +65,9 @@ impl BrowserWorker {
     pub fn new(
         server_id: &str,
         browser: AddrSlot<BrowserActor>,
-        options: BrowserOptions,
         compiler: Compiler,
         pool: Arc<Pool>,
+        options: BrowserOptions,
         max_sessions: usize,
     ) -> Self {
         BrowserWorker {
@@ -79,9 +80,9 @@ impl BrowserWorker {
                 client: None,
             },
             browser,
-            options,
             compiler,
             pool,
+            options,
             max_sessions,
             sessions: DashMap::new(),
             ended: Mutex::default(),
@@ -246,9 +247,9 @@ impl Worker for BrowserWorker {
             .outfit(&order.manifest)
             .map_err(|error| ServiceError::value(error.to_string()))?;
         let session = self.enter(&order.session);
+        let timeout = Duration::from_secs_f64(order.timeout.max(1.0));
         let python = order.app_type == "web-python" && !order.plain_page;
         session.python.store(python, Ordering::Relaxed);
-        let timeout = Duration::from_secs_f64(order.timeout.max(1.0));
         let config = json!({
             "server_url": order.server_url,
             "workspace": order.workspace,
@@ -264,12 +265,12 @@ impl Worker for BrowserWorker {
                 "HYPHA_TOKEN": order.token,
             },
         });
-        let start = match outfit.is_common(&self.options) {
-            true => self
-                .compiler
-                .start_of(&order.app_type, order.page.as_deref()),
-            false => PageStart::Fresh,
-        };
+        let start = self
+            .compiler
+            .start_of(&order.app_type, &order.manifest, order.page.as_deref());
+        // Pages in advance look as the server's options say.
+        let usual = order.app_type != "web-app" && outfit == Outfit::of_server(&self.options);
+        let start = if usual { start } else { PageStart::Fresh };
         let open = OpenPage {
             request: PageRequest {
                 url: page_address(&order, &config, &outfit.options.base_url),
@@ -367,7 +368,11 @@ impl Worker for BrowserWorker {
         if self.session(session)?.python.load(Ordering::Relaxed) && !python::is_for_page(&config) {
             return python::execute(&page, script, limit, progress).await;
         }
-        match page.evaluate_within(script, limit).await {
+        let done = match notebook::is_wanted(&config) {
+            true => notebook::execute(&page, script, limit).await,
+            false => page.evaluate_within(script, limit).await,
+        };
+        match done {
             Ok(result) => Ok(Value::from_json(result)),
             Err(error) => Err(ServiceError::new(
                 ErrorClass::Named("WorkerError"),
@@ -376,13 +381,14 @@ impl Worker for BrowserWorker {
         }
     }
 
-    async fn screenshot(&self, session: &str, format: &str) -> Result<Value, ServiceError> {
-        let format = format
+    async fn screenshot(&self, session: &str, picture: &Picture) -> Result<Value, ServiceError> {
+        let format = picture
+            .format
             .parse()
             .map_err(|error: super::BrowserError| ServiceError::value(error.to_string()))?;
         let picture = self
             .page(session)?
-            .screenshot(format)
+            .screenshot(format, picture.full_page)
             .await
             .map_err(|error| ServiceError::runtime(error.to_string()))?;
         Ok(Value::Bin(picture.into()))

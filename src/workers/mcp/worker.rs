@@ -14,7 +14,7 @@ use crate::peer::{Callback, ErrorClass, ServiceError};
 use crate::wire::Value;
 use crate::workers::log_ring::LogKind;
 use crate::workers::process::SessionLog;
-use crate::workers::{LogQuery, Notices, StartOrder, Started, Worker, WorkerInfo};
+use crate::workers::{LogQuery, Notices, Picture, StartOrder, Started, Worker, WorkerInfo};
 use crate::workspace::PUBLIC;
 
 /// Id of the service through which users reach the worker.
@@ -199,7 +199,7 @@ impl Worker for McpWorker {
         Err(unsupported("runs no code"))
     }
 
-    async fn screenshot(&self, _: &str, _: &str) -> Result<Value, ServiceError> {
+    async fn screenshot(&self, _: &str, _: &Picture) -> Result<Value, ServiceError> {
         Err(unsupported("shows no picture"))
     }
 }

@@ -21,7 +21,7 @@ use crate::map;
 use crate::peer::{Callback, ErrorClass, ServiceError};
 use crate::processes::{Launch, Process};
 use crate::wire::Value;
-use crate::workers::{LogQuery, Notices, StartOrder, Started, Worker, WorkerInfo};
+use crate::workers::{LogQuery, Notices, Picture, StartOrder, Started, Worker, WorkerInfo};
 use crate::workspace::PUBLIC;
 
 /// Id of the service through which users reach the worker.
@@ -265,7 +265,7 @@ impl Worker for PythonWorker {
         Ok(Value::from_json(outcome))
     }
 
-    async fn screenshot(&self, _session: &str, _format: &str) -> Result<Value, ServiceError> {
+    async fn screenshot(&self, _session: &str, _picture: &Picture) -> Result<Value, ServiceError> {
         Err(no_pictures())
     }
 }

@@ -1,6 +1,6 @@
 //! Which start of an app may use which page.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::kind::PageKind;
 use crate::workers::browser::templates::Templates;
@@ -27,10 +27,42 @@ pub struct WarmApp {
     pub title: String,
 }
 
+/// What an app's manifest may say about its page that a page in advance knows nothing of.
+const OWN_PAGE: [&str; 8] = [
+    "cookies",
+    "local_storage",
+    "session_storage",
+    "authorization_token",
+    "extra_http_headers",
+    "bypass_csp",
+    "ignore_https_errors",
+    "startup_script",
+];
+
+/// Whether an app wants its page to be special.
+fn wants_own_page(manifest: &Map<String, Value>) -> bool {
+    let says = |key: &&str| match manifest.get(*key) {
+        None | Some(Value::Null | Value::Bool(false)) => false,
+        Some(Value::String(text)) => !text.is_empty(),
+        Some(Value::Object(fields)) => !fields.is_empty(),
+        Some(Value::Array(items)) => !items.is_empty(),
+        Some(_) => true,
+    };
+    OWN_PAGE.iter().any(|key| says(key))
+}
+
 impl PageStart {
-    /// How an app with this compiled page may start, if it wants nothing special of its page. Only a page that is exactly
-    /// what the templates make of the app can be replaced by one that waits.
-    pub(crate) fn of(templates: &Templates, app_type: &str, page: Option<&[u8]>) -> Self {
+    /// How an app with this manifest and this compiled page may start. Only a page that is exactly what the templates
+    /// make of the app can be replaced by one that waits.
+    pub(crate) fn of(
+        templates: &Templates,
+        app_type: &str,
+        manifest: &Map<String, Value>,
+        page: Option<&[u8]>,
+    ) -> Self {
+        if wants_own_page(manifest) {
+            return Self::Fresh;
+        }
         let warm = || {
             let kind = PageKind::of_type(app_type)?;
             let (app, title) = templates.read_back(app_type, page?)?;
@@ -58,9 +90,10 @@ mod tests {
             .unwrap()
     }
 
-    fn start(page: Option<&str>) -> PageStart {
+    fn start(manifest: Value, page: Option<&str>) -> PageStart {
         let templates = Templates::new(None).unwrap();
-        PageStart::of(&templates, "web-worker", page.map(str::as_bytes))
+        let manifest = manifest.as_object().unwrap();
+        PageStart::of(&templates, "web-worker", manifest, page.map(str::as_bytes))
     }
 
     #[test]
@@ -68,7 +101,7 @@ mod tests {
         let app =
             json!({"config": {"name": "A & <b>"}, "code": "</script>\u{2028} '\\u003c' {{ x }}"});
         let page = page(&Templates::new(None).unwrap(), "A & <b>", &app);
-        let PageStart::Warm(found) = start(Some(&page)) else {
+        let PageStart::Warm(found) = start(json!({}), Some(&page)) else {
             panic!("it should be found")
         };
         assert_eq!((found.kind, &found.app), (PageKind::WebWorker, &app));
@@ -79,15 +112,28 @@ mod tests {
     fn a_page_that_was_changed_is_used_as_it_is() {
         let app = json!({"config": {}, "code": "1"});
         let page = page(&Templates::new(None).unwrap(), "Untitled App", &app);
-        assert!(matches!(start(Some(&page)), PageStart::Warm(_)));
+        assert!(matches!(start(json!({}), Some(&page)), PageStart::Warm(_)));
         for changed in [
             page.replace("<body>", "<body class=\"mine\">"),
             page.replace("Untitled App", "Other"),
             page.replace("\"code\":\"1\"", "\"code\":1x"),
             "<p id=\"rhizome-app\">".to_owned(),
         ] {
-            assert_eq!(start(Some(&changed)), PageStart::Blank);
+            assert_eq!(start(json!({}), Some(&changed)), PageStart::Blank);
         }
-        assert_eq!(start(None), PageStart::Blank);
+        assert_eq!(start(json!({}), None), PageStart::Blank);
+    }
+
+    #[test]
+    fn wishes_for_the_page_need_one_of_their_own() {
+        for manifest in [
+            json!({"cookies": {"a": "b"}}),
+            json!({"bypass_csp": true}),
+            json!({"authorization_token": "t"}),
+        ] {
+            assert_eq!(start(manifest, None), PageStart::Fresh);
+        }
+        let silent = json!({"cookies": {}, "bypass_csp": false, "authorization_token": null});
+        assert_eq!(start(silent, None), PageStart::Blank);
     }
 }

@@ -53,7 +53,6 @@ struct Shell {
 pub struct Pool {
     clock: SharedClock,
     min_memory: u64,
-    base: String,
     shells: Vec<Shell>,
     kept: Mutex<Kept>,
     /// Apps that start.
@@ -106,7 +105,6 @@ impl Pool {
         Arc::new(Self {
             clock,
             min_memory: settings.min_memory,
-            base: base.to_owned(),
             shells: shells.into_iter().map(shell).collect(),
             kept: Mutex::new(Kept {
                 stock: Stock::new(settings),
@@ -171,7 +169,7 @@ impl Pool {
             Some(Waiting::Claimed(page)) => page.claimed(&request, slot),
             Some(Waiting::Blank(page)) => page.launch(request, slot),
             None => {
-                let page = engine.prepare(&request.outfit, &request.url).await?;
+                let page = engine.prepare_for(&request).await?;
                 page.introduce(&request).await?;
                 page.launch(request, slot)
             }
@@ -243,7 +241,7 @@ impl Pool {
 
     async fn make(self: &Arc<Self>, engine: &Engine, kind: PageKind, browser: u64) {
         let made = async {
-            let page = engine.prepare(&engine.common_outfit(), &self.base).await?;
+            let page = engine.prepare().await?;
             if let Some(shell) = self.shells.iter().find(|shell| shell.kind == kind) {
                 page.warm_up(&shell.address).await?;
             }

@@ -93,8 +93,8 @@ impl Site {
             init,
             session: "ws/client".into(),
             timeout: LIMIT,
-            start: PageStart::Fresh,
             outfit: Outfit::default(),
+            start: PageStart::Fresh,
         }
     }
 

@@ -133,9 +133,12 @@ async fn pictures() {
     let site = Site::page("/", "<h1>Picture</h1>").await;
     let (page, _events) = site.open(&engine, "/").await;
     soon(page.ready()).await.unwrap();
-    let png = page.screenshot("png".parse().unwrap()).await.unwrap();
+    let png = page
+        .screenshot("png".parse().unwrap(), false)
+        .await
+        .unwrap();
     assert!(png.starts_with(b"\x89PNG") && png.len() > 1000);
-    let jpeg = page.screenshot(ImageFormat::Jpeg).await.unwrap();
+    let jpeg = page.screenshot(ImageFormat::Jpeg, true).await.unwrap();
     assert!(jpeg.starts_with(b"\xff\xd8") && jpeg.len() > 1000);
     let wrong = "gif".parse::<ImageFormat>().unwrap_err();
     assert_eq!(
@@ -166,7 +169,7 @@ async fn closing_is_final_and_may_be_repeated() {
         Err(BrowserError::Gone("it was closed".into()))
     );
     assert!(matches!(
-        page.screenshot(ImageFormat::Png).await,
+        page.screenshot(ImageFormat::Png, false).await,
         Err(BrowserError::Gone(_))
     ));
     while soon(events.recv()).await.is_some() {}

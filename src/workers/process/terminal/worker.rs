@@ -21,7 +21,7 @@ use crate::workers::process::folder::Folder;
 use crate::workers::process::python_worker::no_pictures;
 use crate::workers::process::session::{ProcessSession, SessionLog, Sessions};
 use crate::workers::process::settings::{ProcessSettings, environment};
-use crate::workers::{LogQuery, Notice, Notices, StartOrder, Started, Worker, WorkerInfo};
+use crate::workers::{LogQuery, Notice, Notices, Picture, StartOrder, Started, Worker, WorkerInfo};
 use crate::workspace::PUBLIC;
 
 /// Id of the service through which users reach the worker.
@@ -357,7 +357,7 @@ impl Worker for TerminalWorker {
         }))
     }
 
-    async fn screenshot(&self, _session: &str, _format: &str) -> Result<Value, ServiceError> {
+    async fn screenshot(&self, _session: &str, _picture: &Picture) -> Result<Value, ServiceError> {
         Err(no_pictures())
     }
 }
