@@ -131,16 +131,16 @@ async def test_too_much_memory_in_a_worker(controller, api):
 
 
 async def test_too_much_time(controller, api):
-    app = await install(controller, {"browser": {"time_s": 3}})
+    app = await install(controller, {"browser": {"time_s": 8}})
     session, _ = await opened(controller, api, app)
-    await ended(controller, session, "3 s, which is its time limit")
+    await ended(controller, session, "8 s, which is its time limit")
 
 
 async def test_an_endless_loop_ends_with_its_time(controller, api):
-    app = await install(controller, {"browser": {"time_s": 3}})
+    app = await install(controller, {"browser": {"time_s": 8}})
     session, run = await opened(controller, api, app)
     await run("setTimeout(() => { for (;;); }, 0); 1")
-    await ended(controller, session, "3 s, which is its time limit")
+    await ended(controller, session, "8 s, which is its time limit")
 
 
 # --- tokens --------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ LEAKS = """
     console.error(new Error(`oh ${env.HYPHA_TOKEN}`));
     fetch(`${site}/data?x=1`, { referrerPolicy: "unsafe-url" }).catch(() => {});
     fetch(`${env.HYPHA_SERVER_URL}/nowhere?token=${env.HYPHA_TOKEN}`);
-    new Image().src = `${env.HYPHA_SERVER_URL}/missing.png?token=${env.HYPHA_TOKEN}`;
+    fetch(`${env.HYPHA_SERVER_URL}/missing.png?token=${env.HYPHA_TOKEN}`);
     api.export({ token: () => env.HYPHA_TOKEN, href: () => globalThis.location.href });
 """
 
@@ -175,7 +175,7 @@ async def test_tokens_stay_where_they_belong(crashable, connect, user, app_type)
 
         async def logged():
             logs = await controller.get_logs(session.id)
-            return logs if any("missing.png" in item["content"] for item in logs["items"]) else None
+            return logs if any(("missing.png" if app_type == "window" else "token ***") in item["content"] for item in logs["items"]) else None
 
         logs = str(await eventually(logged, what="the failed request is in the log"))
         assert "token ***" in logs and token not in logs
