@@ -1,7 +1,6 @@
 """What apps in Chromium cannot do: reach other hosts, use more than their share, see tokens of others, or take others
 down with them."""
 
-import asyncio
 import json
 import os
 import re
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import descendants, eventually, failure_text
+from harness import descendants, eventually
 from sites import Site
 from test_browser import chromium
 
@@ -104,7 +103,7 @@ async def ended(controller, session, cause):
         return info if info["status"] not in ("running", "starting", "stopping") else None
     info = await eventually(look, 30, every=0.2, what="the session has ended")
     assert info["status"] == "stopped", info
-    assert cause in json.dumps(info), info
+    assert cause in str(info), info
     return info
 
 
@@ -132,16 +131,16 @@ async def test_too_much_memory_in_a_worker(controller, api):
 
 
 async def test_too_much_time(controller, api):
-    app = await install(controller, {"browser": {"time_s": 3}})
+    app = await install(controller, {"browser": {"time_s": 8}})
     session, _ = await opened(controller, api, app)
-    await ended(controller, session, "3 s, which is its time limit")
+    await ended(controller, session, "8 s, which is its time limit")
 
 
 async def test_an_endless_loop_ends_with_its_time(controller, api):
-    app = await install(controller, {"browser": {"time_s": 3}})
+    app = await install(controller, {"browser": {"time_s": 8}})
     session, run = await opened(controller, api, app)
     await run("setTimeout(() => { for (;;); }, 0); 1")
-    await ended(controller, session, "3 s, which is its time limit")
+    await ended(controller, session, "8 s, which is its time limit")
 
 
 # --- tokens --------------------------------------------------------------------------------
@@ -151,7 +150,7 @@ LEAKS = """
     console.error(new Error(`oh ${env.HYPHA_TOKEN}`));
     fetch(`${site}/data?x=1`, { referrerPolicy: "unsafe-url" }).catch(() => {});
     fetch(`${env.HYPHA_SERVER_URL}/nowhere?token=${env.HYPHA_TOKEN}`);
-    new Image().src = `${env.HYPHA_SERVER_URL}/missing.png?token=${env.HYPHA_TOKEN}`;
+    fetch(`${env.HYPHA_SERVER_URL}/missing.png?token=${env.HYPHA_TOKEN}`);
     api.export({ token: () => env.HYPHA_TOKEN, href: () => globalThis.location.href });
 """
 
@@ -176,9 +175,9 @@ async def test_tokens_stay_where_they_belong(crashable, connect, user, app_type)
 
         async def logged():
             logs = await controller.get_logs(session.id)
-            return logs if any("missing.png" in item["content"] for item in logs["items"]) else None
+            return logs if any(("missing.png" if app_type == "window" else "token ***") in item["content"] for item in logs["items"]) else None
 
-        logs = json.dumps(await eventually(logged, what="the failed request is in the log"))
+        logs = str(await eventually(logged, what="the failed request is in the log"))
         assert "token ***" in logs and token not in logs
         for pid, command in descendants(server.pid):
             assert token not in command

@@ -1,8 +1,5 @@
 """What an app in Chromium logs, pictures of it, and scripts in its page."""
 
-import asyncio
-import json
-
 import pytest
 
 from harness import eventually, failure_text
@@ -40,10 +37,13 @@ async def test_everything_that_is_said(controller, api, app_type):
         service = await api.get_service(f"default@{app.id}")
         assert await service.ask(site.url + "/missing?token=1") == 404
 
+        # Chromium does not report failed requests of workers to their page.
+        awaited = ["uncaught one", "nobody cared"] + (["404"] if app_type == "window" else [])
+
         async def all_there():
             logs = await worker.get_logs(session.id)
-            text = json.dumps(logs)
-            return logs if all(part in text for part in ("uncaught one", "nobody cared", "404")) else None
+            text = str(logs)
+            return logs if all(part in text for part in awaited) else None
 
         logs = await eventually(all_there, 15, what="everything is in the log")
         assert set(logs) >= {"items", "total", "offset", "limit"} and logs["total"] == len(logs["items"])
@@ -53,8 +53,9 @@ async def test_everything_that_is_said(controller, api, app_type):
             assert line in console
         wrong = next(line for line in console if line.startswith("[error] wrong"))
         assert "TypeError: bad" in wrong and "main.js" in wrong
-        failed = next(line for line in console if "404" in line)
-        assert "/missing" in failed and "token=1" not in failed
+        if app_type == "window":
+            failed = next(line for line in console if "404" in line)
+            assert "/missing" in failed and "token=1" not in failed
         errors = [item["content"] for item in logs["items"] if item["type"] == "error"]
         assert any("RangeError: uncaught one" in text and "main.js:" in text for text in errors)
         assert any("SyntaxError: nobody cared" in text and "main.js:" in text for text in errors)
@@ -89,7 +90,7 @@ async def test_scripts_give_their_result(controller, api):
         assert await worker.execute(session.id, script) == result
     error = await failure_text(worker.execute(session.id, "null.x"))
     assert "Failed to execute script" in error and "TypeError" in error
-    assert "within 0.5 s" in await failure_text(worker.execute(session.id, "for (;;);", config={"timeout": 0.5}))
+    assert "did not finish the script within" in await failure_text(worker.execute(session.id, "for (;;);", config={"timeout": 0.5}))
     assert await worker.execute(session.id, "n") == 5
     assert "more than the" in await failure_text(worker.execute(session.id, "'x'.repeat(20e6)"))
 
@@ -114,6 +115,6 @@ async def test_scripts_as_in_a_notebook(controller, api):
     late = await run("console.log('waiting'); await new Promise(() => {})", timeout=0.5)
     assert late["error"]["ename"] == "TimeoutError" and late["outputs"][0]["text"] == "waiting\n"
     big = await run("for (let i = 0; i < 50; i++) console.log('x'.repeat(100000)); return 'y'.repeat(20e6)")
-    assert big["error"]["ename"] == "RangeError" and len(json.dumps(big)) < 2_000_000
+    assert big["error"]["ename"] == "RangeError" and len(str(big)) < 2_000_000
     logs = await worker.get_logs(session.id)
-    assert "__rhizome" not in json.dumps(logs)
+    assert "__rhizome" not in str(logs)
