@@ -48,9 +48,6 @@ mod tests {
     fn silence_is_no_capital() {
         let owed = Owed::default();
         (0..2 * MOST).for_each(|_| owed.asked());
-        assert_eq!(
-            (0..2 * MOST).filter(|_| owed.answered()).count() as u32,
-            MOST
-        );
+        assert_eq!((0..2 * MOST).filter(|_| owed.answered()).count() as u32, MOST);
     }
 }

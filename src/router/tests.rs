@@ -224,28 +224,18 @@ fn what_others_wait_for_weighs_little() {
         join(&router, "ws", "b").client,
     );
     let weight = |from: &Arc<Client>, header: Map| router.route(from, frame(header, b"")).1;
-    let call =
-        || map! { "type" => "method", "to" => "b", "method" => "services.x.f", "session" => "s" };
+    let call = || map! { "type" => "method", "to" => "b", "method" => "services.x.f", "session" => "s" };
     let answer = || map! { "type" => "method", "to" => "a", "method" => "s.resolve" };
     assert_eq!(weight(&b, answer()), Weight::Full, "nobody asked");
     assert_eq!(weight(&a, call()), Weight::Full);
     assert_eq!(weight(&b, answer()), Weight::Light);
-    assert_eq!(
-        weight(&b, answer()),
-        Weight::Full,
-        "one answer for one question"
-    );
+    assert_eq!(weight(&b, answer()), Weight::Full, "one answer for one question");
     weight(&a, call());
     let mut hidden = answer();
     hidden.insert("session", "t");
-    assert_eq!(
-        weight(&b, hidden),
-        Weight::Full,
-        "it asks for something itself"
-    );
+    assert_eq!(weight(&b, hidden), Weight::Full, "it asks for something itself");
     // Functions that the server lent, and its services.
-    let lent =
-        || map! { "type" => "method", "to" => "*/srv", "method" => "s.cb0#send", "session" => "u" };
+    let lent = || map! { "type" => "method", "to" => "*/srv", "method" => "s.cb0#send", "session" => "u" };
     let own = || map! { "type" => "method", "to" => "*/srv", "method" => "services.x.f", "session" => "u" };
     assert_eq!(weight(&b, own()), Weight::Full);
     assert_eq!(weight(&b, lent()), Weight::Light);
