@@ -125,7 +125,11 @@ pub async fn serve(
     match from_service.take().await {
         Some(Sent::Start(status, headers)) => {
             let head = request.method() == Method::HEAD;
-            let body = Answer { from_service, leave, patience };
+            let body = Answer {
+                from_service,
+                leave,
+                patience,
+            };
             Ok(response(status, headers, head, body))
         }
         Some(Sent::Body { .. }) => Ok(text(

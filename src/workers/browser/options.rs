@@ -269,14 +269,10 @@ impl BrowserOptions {
             ));
         }
         options.offline |= self.offline;
-        let stricter = |own: u64, other: u64| {
-            if own == 0 || (other != 0 && other < own) {
-                other
-            } else {
-                own
-            }
-        };
-        options.memory_mb = stricter(options.memory_mb, self.memory_mb);
+        let (own, other) = (options.memory_mb, self.memory_mb);
+        if own == 0 || (other != 0 && other < own) {
+            options.memory_mb = other;
+        }
         if self.time_s > 0.0 && (options.time_s <= 0.0 || options.time_s > self.time_s) {
             options.time_s = self.time_s;
         }

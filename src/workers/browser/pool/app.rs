@@ -48,7 +48,7 @@ fn wants_own_page(manifest: &Map<String, Value>) -> bool {
         Some(Value::Array(items)) => !items.is_empty(),
         Some(_) => true,
     };
-    OWN_PAGE.iter().any(|key| says(key))
+    OWN_PAGE.iter().any(says)
 }
 
 impl PageStart {
