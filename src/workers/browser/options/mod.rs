@@ -1,14 +1,16 @@
 //! What pages of apps get to see of the world: the `[browser]` section of the configuration, whose keys the reference
 //! reads from `PLAYWRIGHT_*` (server-apps.md 5.7), and what an app may ask for itself in its manifest.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
+mod checks;
+mod values;
 
-use serde::de::{Deserializer, Error as _};
-use serde::{Deserialize, Serialize, Serializer};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
+
+pub use values::{Headers, Measure};
 
 use super::hosts::{Allowed, HostPattern};
 
@@ -59,9 +61,6 @@ const PERMISSIONS: [(&str, &str); 10] = [
     ("clipboard-write", "clipboardSanitizedWrite"),
     ("payment-handler", "paymentHandler"),
 ];
-/// Most pixels of a side of the viewport.
-const MAX_SIDE: u32 = 16384;
-
 /// An option that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("browser.{key} {why}")]
@@ -145,78 +144,6 @@ impl Default for BrowserOptions {
 impl fmt::Debug for BrowserOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BrowserOptions").finish_non_exhaustive()
-    }
-}
-
-/// A number that may be missing; in files and variables, an empty text.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Measure(pub Option<f64>);
-
-impl Serialize for Measure {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Some(number) => serializer.serialize_f64(number),
-            None => serializer.serialize_str(""),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Measure {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Given {
-            Number(f64),
-            Text(String),
-        }
-        let wrong = || D::Error::custom("must be a number");
-        match Given::deserialize(deserializer).map_err(|_| wrong())? {
-            Given::Number(number) => Ok(Self(Some(number))),
-            Given::Text(text) if text.trim().is_empty() => Ok(Self(None)),
-            Given::Text(text) => text
-                .trim()
-                .parse()
-                .map(|number| Self(Some(number)))
-                .map_err(|_| wrong()),
-        }
-    }
-}
-
-// The values may be keys.
-impl fmt::Debug for Headers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
-    }
-}
-
-/// Names and values of HTTP headers: a table, or the same as JSON text.
-#[derive(Clone, PartialEq, Default)]
-pub struct Headers(pub BTreeMap<String, String>);
-
-impl Serialize for Headers {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Headers {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Given {
-            Table(BTreeMap<String, String>),
-            Text(String),
-        }
-        let wrong = || {
-            D::Error::custom(
-                "must be an object of header names and texts, such as {\"X-API-Key\": \"secret\"}",
-            )
-        };
-        match Given::deserialize(deserializer).map_err(|_| wrong())? {
-            Given::Table(table) => Ok(Self(table)),
-            Given::Text(text) if text.trim().is_empty() => Ok(Self::default()),
-            Given::Text(text) => serde_json::from_str(&text).map(Self).map_err(|_| wrong()),
-        }
     }
 }
 
@@ -319,167 +246,6 @@ impl BrowserOptions {
             .filter_map(name)
             .collect()
     }
-
-    /// Looks for values that cannot be used.
-    ///
-    /// # Errors
-    /// The first one found.
-    pub fn check(&self) -> Result<(), OptionError> {
-        self.check_display()?;
-        self.check_place()?;
-        self.check_network()
-    }
-
-    fn check_display(&self) -> Result<(), OptionError> {
-        for (key, side) in [
-            ("viewport_width", self.viewport_width),
-            ("viewport_height", self.viewport_height),
-        ] {
-            if !(1..=MAX_SIDE).contains(&side) {
-                return Err(bad(
-                    key,
-                    &format!("must be from 1 to {MAX_SIDE} pixels, not {side}"),
-                ));
-            }
-        }
-        if !(0.1..=10.0).contains(&self.device_scale_factor) {
-            return Err(bad(
-                "device_scale_factor",
-                &format!("must be from 0.1 to 10, not {}", self.device_scale_factor),
-            ));
-        }
-        one_of(
-            "color_scheme",
-            &self.color_scheme,
-            &["", "dark", "light", "no-preference", "null"],
-        )?;
-        one_of(
-            "reduced_motion",
-            &self.reduced_motion,
-            &["", "reduce", "no-preference", "null"],
-        )?;
-        let known = |name: &&String| {
-            !name.is_empty() && !PERMISSIONS.iter().any(|(known, _)| known == name)
-        };
-        match self.permissions.iter().find(known) {
-            Some(name) => Err(bad("permissions", &format!("does not know '{name}'"))),
-            None => Ok(()),
-        }
-    }
-
-    fn check_place(&self) -> Result<(), OptionError> {
-        let tag = |part: &str| {
-            (1..=8).contains(&part.len()) && part.chars().all(|c| c.is_ascii_alphanumeric())
-        };
-        if !self.locale.is_empty() && !self.locale.split(['-', '_']).all(tag) {
-            return Err(bad(
-                "locale",
-                &format!(
-                    "must be a language tag such as fr-FR, not '{}'",
-                    self.locale
-                ),
-            ));
-        }
-        if !self.timezone_id.is_empty() && chrono_tz::Tz::from_str(&self.timezone_id).is_err() {
-            return Err(bad(
-                "timezone_id",
-                &format!(
-                    "must be a time zone such as Europe/Paris, not '{}'",
-                    self.timezone_id
-                ),
-            ));
-        }
-        let degrees = [
-            (
-                "geolocation_latitude",
-                self.geolocation_latitude,
-                -90.0..=90.0,
-            ),
-            (
-                "geolocation_longitude",
-                self.geolocation_longitude,
-                -180.0..=180.0,
-            ),
-            (
-                "geolocation_accuracy",
-                self.geolocation_accuracy,
-                0.0..=f64::MAX,
-            ),
-        ];
-        for (key, value, range) in degrees {
-            if let Some(number) = value.0.filter(|number| !range.contains(number)) {
-                return Err(bad(
-                    key,
-                    &format!(
-                        "must be from {} to {}, not {number}",
-                        range.start(),
-                        range.end()
-                    ),
-                ));
-            }
-        }
-        match (self.geolocation_latitude.0, self.geolocation_longitude.0) {
-            (Some(_), None) => Err(bad(
-                "geolocation_longitude",
-                "is missing beside the latitude",
-            )),
-            (None, Some(_)) => Err(bad(
-                "geolocation_latitude",
-                "is missing beside the longitude",
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    fn check_network(&self) -> Result<(), OptionError> {
-        if self.http_username.is_empty() != self.http_password.is_empty() {
-            let missing = if self.http_username.is_empty() {
-                "http_username"
-            } else {
-                "http_password"
-            };
-            return Err(bad(
-                missing,
-                "is missing: user name and password go together",
-            ));
-        }
-        for (name, value) in &self.extra_http_headers.0 {
-            let good = actix_web::http::header::HeaderName::from_str(name).is_ok()
-                && actix_web::http::header::HeaderValue::from_str(value).is_ok();
-            if !good {
-                return Err(bad(
-                    "extra_http_headers",
-                    &format!("holds a header that cannot be sent: '{name}'"),
-                ));
-            }
-        }
-        let web = |text: &str| {
-            url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
-        };
-        if !self.base_url.is_empty() && !web(&self.base_url) {
-            return Err(bad(
-                "base_url",
-                &format!("must be an http or https URL, not '{}'", self.base_url),
-            ));
-        }
-        for host in &self.allowed_hosts {
-            host.parse::<HostPattern>()
-                .map_err(|error| bad("allowed_hosts", &error.to_string()))?;
-        }
-        if !(self.time_s >= 0.0 && self.time_s.is_finite()) {
-            return Err(bad(
-                "time_s",
-                &format!("must be 0 or more seconds, not {}", self.time_s),
-            ));
-        }
-        const OURS: [&str; 3] = ["--remote-debugging", "--user-data-dir", "--headless"];
-        let odd =
-            |arg: &&String| !arg.starts_with("--") || OURS.iter().any(|own| arg.starts_with(own));
-        match self.launch_args.iter().find(odd) {
-            Some(arg) => Err(bad("launch_args", &format!("cannot hold '{arg}'"))),
-            None => Ok(()),
-        }
-    }
 }
 
 fn bad(key: &'static str, why: &str) -> OptionError {
@@ -487,21 +253,6 @@ fn bad(key: &'static str, why: &str) -> OptionError {
         key,
         why: why.to_owned(),
     }
-}
-
-fn one_of(key: &'static str, value: &str, choices: &[&str]) -> Result<(), OptionError> {
-    if choices.contains(&value) {
-        return Ok(());
-    }
-    let choices: Vec<&str> = choices
-        .iter()
-        .copied()
-        .filter(|choice| !choice.is_empty())
-        .collect();
-    Err(bad(
-        key,
-        &format!("must be one of {}, not '{value}'", choices.join(", ")),
-    ))
 }
 
 fn not_for_apps(key: &str) -> OptionError {
