@@ -14,12 +14,6 @@ LABEL = re.compile(r'([a-z_]+)="([^"]*)"')
 
 
 @pytest.fixture
-async def http(server):
-    async with httpx.AsyncClient(base_url=server.url, timeout=20) as client:
-        yield client
-
-
-@pytest.fixture
 async def own(crashable):
     """A server that nobody else talks to."""
     server = crashable()

@@ -8,9 +8,8 @@ import httpx
 import pytest
 
 from devtools import Devtools, waiting
-from harness import ROOT, User, eventually
+from harness import ROOT, User, chromium, eventually
 from storm import quiet, settles
-from test_browser import chromium
 
 pytestmark = pytest.mark.ours
 

@@ -8,7 +8,7 @@ import time
 import httpx
 import pytest
 
-from harness import ROOT, User, bearer, descendants, eventually, failure_text
+from harness import User, alive, bearer, descendants, eventually, failure_text
 
 pytestmark = pytest.mark.ours
 ENV = {"RHIZOME_PYTHON": sys.executable, "RHIZOME_BROWSER": "false"}
@@ -67,14 +67,6 @@ async def text_of(controller, session, kind=None):
 
 def processes(server, word=".driver.py"):
     return [pid for pid, command in descendants(server.pid) if word in command]
-
-
-def alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 SERVICE = """
