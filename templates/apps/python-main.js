@@ -53,11 +53,10 @@ if "msgpack" in sys.modules:
       stdout: (line) => console.log(line),
       stderr: (line) => console.error(line),
     };
-    const [{ loadPyodide }, memory, files] = await Promise.all([
-      import(`${base}pyodide.mjs`),
-      snapshot && library && whole(`${base}${snapshot}`),
-      library && whole(`${base}${library}`),
-    ]);
+    // Pyodide waits for its snapshot itself, and does the rest meanwhile.
+    const memory = library && snapshot && whole(`${base}${snapshot}`).then((found) => found ?? Promise.reject("it cannot be had"));
+    memory?.catch(() => {});
+    const [{ loadPyodide }, files] = await Promise.all([import(`${base}pyodide.mjs`), library && whole(`${base}${library}`)]);
     if (!files) return await loadPyodide({ ...options, packages });
     const placed = (python) => {
       placeLibrary(python, files, version);
@@ -66,7 +65,7 @@ if "msgpack" in sys.modules:
     };
     if (memory) {
       try {
-        const python = placed(await loadPyodide({ ...options, _loadSnapshot: new Uint8Array(memory) }));
+        const python = placed(await loadPyodide({ ...options, _loadSnapshot: memory }));
         python.runPython(RESTORED);
         return python;
       } catch (error) {
