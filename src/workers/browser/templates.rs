@@ -10,7 +10,7 @@ use super::compile::{PAGE, TEMPLATE_MARK, UNTITLED};
 use super::error::CompileError;
 
 /// Every file of `templates/apps`, and what those for Python share with other workers, by name.
-const BUILT_IN: [(&str, &str); 11] = [
+const BUILT_IN: [(&str, &str); 12] = [
     (
         "api-shim.js",
         include_str!("../../../templates/apps/api-shim.js"),
@@ -38,6 +38,10 @@ const BUILT_IN: [(&str, &str); 11] = [
     (
         "web-python.index.html",
         include_str!("../../../templates/apps/web-python.index.html"),
+    ),
+    (
+        "python-library.js",
+        include_str!("../../../templates/apps/python-library.js"),
     ),
     (
         "python-main.js",
