@@ -481,6 +481,12 @@ async def test_a_terminal_runs_another_program(apps):
     app = await install(apps, "# nothing", "terminal", wait_for_service=False,
                         manifest={"entry_point": "x.sh", "startup_command": f"{sys.executable} -i -q"})
     session = await apps.start(app.id, wait_for_service=False)
+    worker = await apps.api.get_service(session.worker_id)
+
+    async def asks():
+        return ">>>" in (await worker.get_screen_content(session.id))["content"]
+
+    await eventually(asks, 30, what="the program asks for input")
     result = await apps.execute(session.id, "print(f'Hello {101}')")
     assert result["outputs"][0]["text"] == "Hello 101"
     result = await apps.execute(session.id, "2 + 3422")
