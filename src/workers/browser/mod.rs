@@ -16,6 +16,7 @@ pub mod templates;
 pub mod worker;
 
 mod belongings;
+mod devtools;
 mod evaluate;
 mod gate;
 mod hosts;
@@ -33,6 +34,7 @@ mod script;
 mod startup_script;
 mod state;
 mod sweep;
+mod target;
 mod watch;
 
 #[cfg(test)]

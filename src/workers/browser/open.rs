@@ -4,18 +4,21 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chromiumoxide::cdp::browser_protocol::browser::{BrowserContextId, GetVersionParams};
-use chromiumoxide::cdp::browser_protocol::page::AddScriptToEvaluateOnNewDocumentParams;
-use chromiumoxide::cdp::browser_protocol::target::{
-    CreateBrowserContextParams, CreateTargetParams, DisposeBrowserContextParams,
+use chromiumoxide_cdp::cdp::browser_protocol::browser::{BrowserContextId, GetVersionParams};
+use chromiumoxide_cdp::cdp::browser_protocol::page::AddScriptToEvaluateOnNewDocumentParams;
+use chromiumoxide_cdp::cdp::browser_protocol::target::{
+    AttachToTargetParams, CreateBrowserContextParams, CreateTargetParams,
+    DisposeBrowserContextParams,
 };
-use chromiumoxide::cdp::js_protocol::runtime::{AddBindingParams, EvaluateParams};
-use chromiumoxide::{Command, Page as CdpPage};
+use chromiumoxide_cdp::cdp::js_protocol::runtime::EvaluateParams;
+use chromiumoxide_types::Command;
+use futures::future::{OptionFuture, try_join_all};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
+use super::devtools::DevtoolsError;
 use super::engine::Engine;
 use super::error::BrowserError;
 use super::gate::Gate;
@@ -24,10 +27,12 @@ use super::outfit::{self, Outfit};
 use super::page::{Held, Page, PageRequest};
 use super::pool::WarmApp;
 use super::pump::{self, without_query};
+use super::raw::Raw;
 use super::render;
 use super::requests::{self, Extra};
 use super::script::{self, BINDING};
 use super::state::{PageEvents, PageState, now};
+use super::target::Target;
 use super::watch::{self, Limits};
 
 /// How often a page is opened anew because its process died at once.
@@ -98,7 +103,7 @@ pub(super) struct Prepared {
     context: Context,
     /// The way out, where that is narrow.
     gate: Option<Gate>,
-    page: CdpPage,
+    page: Target,
     pub state: Arc<PageState>,
     events: PageEvents,
 }
@@ -109,7 +114,6 @@ impl Engine {
     pub async fn open(&self, request: PageRequest) -> Result<Page, BrowserError> {
         let slot = self.slot()?;
         let prepared = self.prepare_for(&request).await?;
-        prepared.introduce(&request).await?;
         Ok(prepared.launch(request, slot))
     }
 
@@ -122,28 +126,38 @@ impl Engine {
     /// A blank page for a session that is not known yet, as the server's options want it.
     pub(super) async fn prepare(&self) -> Result<Prepared, BrowserError> {
         let usual = Outfit::of_server(&self.0.settings.options);
-        self.dressed(&usual, "about:blank").await
+        self.dressed(&usual, "about:blank", None).await
     }
 
-    /// A blank page for the session of `request`.
+    /// A blank page that belongs to the session of `request` and has its config.
     pub(super) async fn prepare_for(
         &self,
         request: &PageRequest,
     ) -> Result<Prepared, BrowserError> {
-        self.dressed(&request.outfit, &request.url).await
+        let config = config_script(request);
+        let page = self
+            .dressed(&request.outfit, &request.url, config.as_deref())
+            .await?;
+        page.assign(request);
+        Ok(page)
     }
 
     /// A blank page that is going to `url`; another one when its process dies before there is a page to tell of it,
     /// since Chromium then never answers.
-    async fn dressed(&self, outfit: &Outfit, url: &str) -> Result<Prepared, BrowserError> {
+    async fn dressed(
+        &self,
+        outfit: &Outfit,
+        url: &str,
+        script: Option<&str>,
+    ) -> Result<Prepared, BrowserError> {
         for _ in 0..BLANKS {
             tokio::select! {
                 biased;
-                blank = self.blank(outfit, url) => return blank,
+                blank = self.blank(outfit, url, script) => return blank,
                 () = self.stray_crash() => {}
             }
         }
-        self.blank(outfit, url).await
+        self.blank(outfit, url, script).await
     }
 
     /// A way out for a page that may not reach everything.
@@ -161,34 +175,40 @@ impl Engine {
             .map_err(|error| BrowserError::Failed(format!("no way out for the page: {error}")))
     }
 
-    /// A blank page in a context of its own, with listeners and binding in place.
-    async fn blank(&self, outfit: &Outfit, url: &str) -> Result<Prepared, BrowserError> {
+    /// A blank page in a context of its own, with listeners, binding and outfit in place, whose documents begin with
+    /// `script`.
+    async fn blank(
+        &self,
+        outfit: &Outfit,
+        url: &str,
+        script: Option<&str>,
+    ) -> Result<Prepared, BrowserError> {
         let gate = self.gate(outfit, url).await?;
         let context = Context::create(self, gate.as_ref()).await?;
-        let mut params = CreateTargetParams::new("about:blank");
-        params.browser_context_id = context.id.clone();
-        let page = self
-            .within("open a page", self.0.browser.new_page(params))
-            .await?;
-        let stream = self.within("report events", pump::subscribe(&page)).await?;
-        self.within(
-            "add a binding",
-            page.execute(AddBindingParams::new(BINDING)),
-        )
-        .await?;
+        let page = self.target(&context).await?;
+        let stream = pump::subscribe(&page);
+        // All commands are on their way before the first is answered, for that takes until the page has a process.
+        let listening = self.within("report events", try_join_all(listen(&page, script)));
+        let own = self.0.settings.server_urls.first();
+        let extra = Extra::new(outfit, url, own.map(String::as_str));
+        let dressing = async {
+            match &context.id {
+                Some(context) => outfit::dress(self, context, &page, outfit, url).await,
+                None => Ok(()),
+            }
+        };
+        let headers = async {
+            let enabled = OptionFuture::from(requests::add_headers(&page, extra));
+            let enabled = async { enabled.await.unwrap_or(Ok(())) };
+            self.within("change requests", enabled).await
+        };
+        tokio::try_join!(listening, dressing, headers)?;
         let (state, events) = PageState::new();
-        self.register(page.target_id().inner().clone(), state.clone());
+        self.register(page.id().to_owned(), state.clone());
         tokio::spawn(follow(self.clone(), page.clone(), state.clone(), stream));
         if let Some(gate) = &gate {
             tell_refusals(gate, &state);
         }
-        if let Some(context) = &context.id {
-            outfit::dress(self, context, &page, outfit, url).await?;
-        }
-        let own = self.0.settings.server_urls.first();
-        let extra = Extra::new(outfit, url, own.map(String::as_str));
-        self.within("change requests", requests::add_headers(&page, extra))
-            .await?;
         Ok(Prepared {
             engine: self.clone(),
             context,
@@ -198,14 +218,54 @@ impl Engine {
             events,
         })
     }
+
+    /// A new target in `context` that is attached to.
+    async fn target(&self, context: &Context) -> Result<Target, BrowserError> {
+        let what = "open a page";
+        let mut params = CreateTargetParams::new("about:blank");
+        params.browser_context_id = context.id.clone();
+        let made = self.command(what, params).await?;
+        let mut attach = AttachToTargetParams::new(made.target_id.clone());
+        attach.flatten = Some(true);
+        let attached = self.command(what, attach).await?;
+        let session = self.0.browser.with_session(attached.session_id.inner());
+        Ok(Target::new(made.target_id.inner(), session))
+    }
+}
+
+/// Has a page report what the server wants to know of it, and run `script` at the start of each document.
+fn listen(
+    page: &Target,
+    script: Option<&str>,
+) -> Vec<impl Future<Output = Result<Value, DevtoolsError>> + Send + use<>> {
+    let mut commands = vec![
+        Raw::new("Page.enable", json!({})),
+        Raw::new("Page.setLifecycleEventsEnabled", json!({ "enabled": true })),
+        Raw::new("Runtime.enable", json!({})),
+        Raw::new("Runtime.addBinding", json!({ "name": BINDING })),
+        Raw::new("Network.enable", json!({})),
+        Raw::new("Log.enable", json!({})),
+    ];
+    commands.extend(script.map(|script| {
+        Raw::new(
+            "Page.addScriptToEvaluateOnNewDocument",
+            json!({ "source": script }),
+        )
+    }));
+    commands.into_iter().map(|command| page.send(command)).collect()
+}
+
+/// The script by which the documents of a session's page get its config.
+fn config_script(request: &PageRequest) -> Option<String> {
+    let origin = origin(&request.url).filter(|_| !request.init.is_null())?;
+    Some(script::init_script(&origin, &request.init))
 }
 
 impl Prepared {
     /// Gives a blank page to the session of `request`, with its config.
     pub async fn introduce(&self, request: &PageRequest) -> Result<(), BrowserError> {
         self.assign(request);
-        if let (false, Some(origin)) = (request.init.is_null(), origin(&request.url)) {
-            let script = script::init_script(&origin, &request.init);
+        if let Some(script) = config_script(request) {
             let script = AddScriptToEvaluateOnNewDocumentParams::new(script);
             self.command("take its configuration", script).await?;
         }
@@ -228,7 +288,7 @@ impl Prepared {
     /// Loads the page that waits for an app, and waits until it does.
     pub async fn warm_up(&self, address: &str) -> Result<(), BrowserError> {
         self.engine
-            .within("load a page in advance", self.page.goto(address))
+            .within("load a page in advance", self.page.go_to(address))
             .await?;
         tokio::select! {
             biased;
@@ -283,7 +343,7 @@ impl Prepared {
         tokio::select! {
             biased;
             end = self.state.ended() => Err(end.error()),
-            done = self.engine.within(what, self.page.execute(command)) => done.map(|done| done.result),
+            done = self.engine.within(what, self.page.send(command)) => done,
         }
     }
 
@@ -326,7 +386,7 @@ fn tell_refusals(gate: &Gate, state: &Arc<PageState>) {
 }
 
 /// Passes on the events of a page until it is gone, and then says so.
-async fn follow(engine: Engine, page: CdpPage, state: Arc<PageState>, stream: pump::Stream) {
+async fn follow(engine: Engine, page: Target, state: Arc<PageState>, stream: pump::Stream) {
     pump::run(page.clone(), state, stream).await;
     // The events end with the page, and with the browser. The engine itself tells of the latter.
     if engine
@@ -334,13 +394,13 @@ async fn follow(engine: Engine, page: CdpPage, state: Arc<PageState>, stream: pu
         .await
         .is_ok()
     {
-        engine.page_gone(page.target_id().inner());
+        engine.page_gone(page.id());
     }
 }
 
 /// Brings the page to its address and judges the result.
 async fn navigate(
-    page: CdpPage,
+    page: Target,
     state: Arc<PageState>,
     request: PageRequest,
     deadline: tokio::time::Instant,
@@ -351,7 +411,7 @@ async fn navigate(
         biased;
         _ = state.outcome() => return,
         status = state.known_status(is_bad) => return state.failed(bad_status(status, &url)),
-        loaded = tokio::time::timeout_at(deadline, page.goto(request.url.as_str())) => loaded,
+        loaded = tokio::time::timeout_at(deadline, page.go_to(&request.url)) => loaded,
     };
     match loaded {
         Err(_) => {
@@ -391,13 +451,13 @@ async fn await_app(state: &PageState, timeout: Duration, deadline: tokio::time::
 }
 
 /// Whether the loaded page is made from one of our templates.
-async fn has_template(page: &CdpPage) -> bool {
+async fn has_template(page: &Target) -> bool {
     let mut look = EvaluateParams::new(LOOK);
     look.return_by_value = Some(true);
     // A page that has already moved on to another address is not ours.
-    page.execute(look)
+    page.send(look)
         .await
-        .is_ok_and(|seen| seen.result.result.value == Some(Value::Bool(true)))
+        .is_ok_and(|seen| seen.result.value == Some(Value::Bool(true)))
 }
 
 fn is_bad(status: i64) -> bool {
