@@ -99,7 +99,9 @@ impl<E: DeserializeOwned> Stream for Events<E> {
                 Poll::Ready(Some(params)) => match serde_json::from_value(params) {
                     Ok(event) => return Poll::Ready(Some(Arc::new(event))),
                     // A value that this version of the protocol does not know.
-                    Err(error) => tracing::debug!(%error, "an event of Chromium was not understood"),
+                    Err(error) => {
+                        tracing::debug!(%error, "an event of Chromium was not understood")
+                    }
                 },
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Pending => return Poll::Pending,
@@ -148,7 +150,8 @@ impl Devtools {
         command: C,
     ) -> impl Future<Output = Result<C::Response, DevtoolsError>> + Send + use<C> {
         let params = serde_json::to_value(&command);
-        let answer = params.map(|params| self.link.ask(&self.session, &command.identifier(), params));
+        let answer =
+            params.map(|params| self.link.ask(&self.session, &command.identifier(), params));
         async move {
             let result = answer?.await.unwrap_or(Err(DevtoolsError::Closed))?;
             Ok(C::response_from_value(result)?)
@@ -201,7 +204,10 @@ impl Link {
             Ok(incoming) => incoming,
             Err(error) => return tracing::debug!(%error, "Chromium was not understood"),
         };
-        if let Some(asked) = incoming.id.and_then(|id| self.state.lock().asked.remove(&id)) {
+        if let Some(asked) = incoming
+            .id
+            .and_then(|id| self.state.lock().asked.remove(&id))
+        {
             let outcome = match incoming.error {
                 Some(refusal) => Err(refusal.into()),
                 None => Ok(incoming.result),

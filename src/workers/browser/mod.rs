@@ -20,6 +20,7 @@ mod devtools;
 mod evaluate;
 mod gate;
 mod hosts;
+mod journey;
 mod notebook;
 mod open;
 pub mod options;

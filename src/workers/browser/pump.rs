@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use chromiumoxide_cdp::cdp::browser_protocol::log::{EventEntryAdded, LogEntryLevel, LogEntrySource};
+use chromiumoxide_cdp::cdp::browser_protocol::log::{
+    EventEntryAdded, LogEntryLevel, LogEntrySource,
+};
 use chromiumoxide_cdp::cdp::browser_protocol::network::{EventResponseReceived, ResourceType};
 use chromiumoxide_cdp::cdp::browser_protocol::page::{
     DialogType, EventJavascriptDialogOpening, HandleJavaScriptDialogParams,
@@ -223,10 +225,7 @@ fn dismiss(page: &Target, state: &PageState, event: &EventJavascriptDialogOpenin
         });
     }
     let page = page.clone();
-    tokio::spawn(async move {
-        page.send(HandleJavaScriptDialogParams::new(leaving))
-            .await
-    });
+    tokio::spawn(async move { page.send(HandleJavaScriptDialogParams::new(leaving)).await });
 }
 
 /// Notes the HTTP status of the page's own document.

@@ -45,8 +45,7 @@ impl Target {
 
     /// Brings the page to an address, and waits until it has loaded. Lifecycle events must be on.
     pub async fn go_to(&self, address: &str) -> Result<(), DevtoolsError> {
-        let mut moments =
-            self.events::<EventLifecycleEvent>();
+        let mut moments = self.events::<EventLifecycleEvent>();
         let gone = self.send(NavigateParams::new(address)).await?;
         if let Some(text) = gone.error_text {
             return Err(DevtoolsError::Navigation(text));

@@ -141,8 +141,7 @@ async fn find_process(engine: &Engine, page: &Target) -> Option<i64> {
 }
 
 async fn trace(page: &Target) -> Result<Option<i64>, DevtoolsError> {
-    let mut collected: BoxStream<'_, Arc<EventDataCollected>> =
-        page.events().boxed();
+    let mut collected: BoxStream<'_, Arc<EventDataCollected>> = page.events().boxed();
     let config = json!({
         "transferMode": "ReportEvents",
         "traceConfig": { "includedCategories": ["disabled-by-default-devtools.timeline"], "excludedCategories": ["*"] },
