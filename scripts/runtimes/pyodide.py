@@ -9,6 +9,7 @@ to a machine without internet.
 
 import base64
 import hashlib
+import io
 import json
 import re
 import shutil
@@ -21,9 +22,11 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 # To be raised when what this file writes changes.
-FORMAT = 2
+FORMAT = 3
 # What every app needs, whatever it imports.
 BASE = ["micropip", "hypha-rpc"]
+# Files of templates/ that the maker of snapshots uses.
+IN_SNAPSHOT = ["apps/python-library.js", "apps/python-web.py", "python/showing.py"]
 
 
 class Missing(Exception):
@@ -146,6 +149,20 @@ def compile_modules(wheels, files, core, work):
         say(f"starts will be slower: {error}")
 
 
+def library(packages, contents):
+    """The files of what every app needs in one: see templates/apps/python-library.js."""
+    index, files = {}, []
+    for _, entry in sorted(closure(BASE, packages).items()):
+        with zipfile.ZipFile(io.BytesIO(contents[entry["file_name"]])) as wheel:
+            for name in wheel.namelist():
+                if not name.endswith("/"):
+                    files.append(wheel.read(name))
+                    index[name] = len(files[-1])
+    head = json.dumps(index).encode()
+    content = b"".join([len(head).to_bytes(4, "little"), head, *files])
+    return f"library-{sha256(content)[:16]}.bin", content
+
+
 def complete(folder, stamp):
     """Whether all is there, unchanged in size."""
     try:
@@ -182,6 +199,8 @@ def fill(runtime, common, folder, work):
         name, entry = described(path, known, each.get("without", ()))
         packages[name] = entry
         contents[path.name] = path.read_bytes()
+    name, content = library(packages, contents)
+    contents[name] = content
     lock = {"info": official["info"], "packages": packages}
     contents["pyodide-lock.json"] = json.dumps(lock, indent=1).encode()
     for name, content in contents.items():
@@ -196,7 +215,8 @@ def fill(runtime, common, folder, work):
 def snapshot(folder):
     """Makes the snapshot of a runtime, named after what made it, unless it is there. Pages can do without."""
     maker = HERE / "snapshot.mjs"
-    stamp = sha256((folder / "complete.json").read_bytes() + maker.read_bytes())[:16]
+    made_of = [folder / "complete.json", maker, *(HERE.parents[1] / "templates" / name for name in IN_SNAPSHOT)]
+    stamp = sha256(b"".join(path.read_bytes() for path in made_of))[:16]
     made = folder / f"snapshot-{stamp}.bin"
     if made.exists() or (folder / f"{made.name}.failed").exists():
         return
@@ -205,7 +225,9 @@ def snapshot(folder):
         old.unlink()
     incoming = folder / "snapshot-incoming"
     try:
-        run("node", maker, folder.resolve(), incoming)
+        library = next(folder.glob("library-*"))
+        version = json.loads((folder / "pyodide-lock.json").read_text())["info"]["python"]
+        run("node", maker, folder.resolve(), library.name, version, incoming)
         incoming.rename(made)
     except Missing as error:
         say(f"starts will be slower: {error}")
@@ -220,10 +242,10 @@ def catalogue(folder, versions):
         # Modules of Python's own that are packages in one version are built in in another.
         compiled = {name: entry["imports"] for name, entry in lock["packages"].items()
                     if entry["package_type"] == "package" and not entry["file_name"].endswith("-none-any.whl")}
-        snapshots = [path.name for path in (folder / version).glob("snapshot-*.bin")]
+        named = {name: next((path.name for path in (folder / version).glob(f"{name}-*.bin")), None)
+                 for name in ("library", "snapshot")}
         runtimes.append({"version": version, "python": lock["info"]["python"], "path": f"{version}/",
-                         "base": sorted(closure(BASE, lock["packages"])), "compiled": compiled,
-                         "snapshot": snapshots[0] if snapshots else None})
+                         "base": sorted(closure(BASE, lock["packages"])), "compiled": compiled, **named})
     return {"runtimes": runtimes}
 
 

@@ -292,12 +292,12 @@ class App:
         sys.modules["__main__"] = main
         self.namespace = main.__dict__
 
-    def prepare(self):
-        def with_api(module):
-            module.api = self.api
+    def with_api(self, module):
+        module.api = self.api
 
+    def prepare(self):
         sys.meta_path.insert(0, Afterwards({
-            "hypha_rpc": with_api, "httpx": with_fetch, "anyio.to_thread": without_threads,
+            "hypha_rpc": self.with_api, "httpx": with_fetch, "anyio.to_thread": without_threads,
             "hypha_artifact": with_documented_names, "micropip": self.packages.use_own_index}))
         without_ssl()
         values = self.config.get("env") or {}
@@ -305,12 +305,20 @@ class App:
         sys.stdout, sys.stderr = Stream("stdout", sys.stdout), Stream("stderr", sys.stderr)
         builtins.display = display
 
+    def renew_client(self):
+        """The RPC client looks for packages that it can work with when it is imported, which was before they came."""
+        if any(importlib.util.find_spec(name) for name in ("numpy", "pydantic")):
+            for name in [name for name in sys.modules if name.split(".")[0] == "hypha_rpc"]:
+                del sys.modules[name]
+            sys.meta_path.insert(0, Afterwards({"hypha_rpc": self.with_api}))
+
     async def start(self):
         self.prepare()
         await self.packages.of(self.source)
         paths = self.config.get("required_artifact_files") or []
         requirements = list(self.config.get("requirements") or [])
         await self.packages.install(requirements + (["hypha-artifact"] if paths and not self.files else []))
+        self.renew_client()
         await mount(paths, self.files, self.config)
         source = dedented(self.source)
         linecache.cache["main.py"] = (len(source), None, source.splitlines(True), "main.py")

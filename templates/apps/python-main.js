@@ -33,34 +33,51 @@ rhizome.launch = (() => {
     throw `Python apps cannot run here: ${told.detail ?? `the server answered ${answer.status}`}`;
   }
 
-  // Starts Python: from a snapshot where there is one, which takes a fraction of the time.
-  async function boot(base, packages, snapshot) {
+  const whole = (address) => fetch(address).then((answer) => (answer.ok ? answer.arrayBuffer() : null), () => null);
+
+  // After a snapshot: what must not be the same in all apps, and what the snapshot could not hold.
+  const RESTORED = `
+import importlib, sys
+if "random" in sys.modules:
+    sys.modules["random"].seed()
+if "msgpack" in sys.modules:
+    # It was imported without its compiled part.
+    importlib.reload(sys.modules["msgpack"])
+`;
+
+  // Starts Python with the packages that every app needs: from a snapshot where there is one, which takes a fraction
+  // of the time.
+  async function boot(base, { base: packages, python: version, snapshot, library }) {
     const options = {
       indexURL: base,
-      packages,
       stdout: (line) => console.log(line),
       stderr: (line) => console.error(line),
     };
-    const [{ loadPyodide }, memory] = await Promise.all([
-      import(`${base}pyodide.mjs`),
-      snapshot && fetch(`${base}${snapshot}`).then((answer) => (answer.ok ? answer.arrayBuffer() : null), () => null),
-    ]);
+    // Pyodide waits for its snapshot itself, and does the rest meanwhile.
+    const memory = library && snapshot && whole(`${base}${snapshot}`).then((found) => found ?? Promise.reject("it cannot be had"));
+    memory?.catch(() => {});
+    const [{ loadPyodide }, files] = await Promise.all([import(`${base}pyodide.mjs`), library && whole(`${base}${library}`)]);
+    if (!files) return await loadPyodide({ ...options, packages });
+    const placed = (python) => {
+      placeLibrary(python, files, version);
+      for (const name of packages) python.loadedPackages[name] = "default channel";
+      return python;
+    };
     if (memory) {
       try {
-        const python = await loadPyodide({ ...options, _loadSnapshot: new Uint8Array(memory) });
-        // Otherwise every app would draw the same numbers.
-        python.runPython("import sys; 'random' in sys.modules and sys.modules['random'].seed()");
+        const python = placed(await loadPyodide({ ...options, _loadSnapshot: memory }));
+        python.runPython(RESTORED);
         return python;
       } catch (error) {
         console.debug(`starting without a snapshot: ${error}`);
       }
     }
-    return await loadPyodide(options);
+    return placed(await loadPyodide(options));
   }
 
   // A runtime with the code that runs apps.
   async function driven({ assets, driver }, own, url) {
-    const python = await boot(url ?? `${assets}/pyodide/${own.path}`, own?.base ?? ["micropip"], own?.snapshot);
+    const python = await boot(url ?? `${assets}/pyodide/${own.path}`, own ?? { base: ["micropip"] });
     const scope = python.toPy({ __name__: "rhizome" });
     python.runPython(driver, { globals: scope, filename: "<rhizome>" });
     return { python, run: scope.get("run"), warm: scope.get("warm") };

@@ -160,6 +160,32 @@ async def test_an_app_from_end_to_end(controller, api, alice, server):
     assert await controller.execute(session.id, "1 + 1", config={"language": "javascript"}) == 2
 
 
+RESTORED = """
+import random, uuid
+import hypha_rpc.rpc, msgpack
+from hypha_rpc import api
+
+random.random()
+api.export({"draws": lambda: [random.random(), str(uuid.uuid4())], "packer": lambda: msgpack.Packer.__module__,
+            "has_pydantic": lambda: hasattr(hypha_rpc.rpc, "pydantic_encoder")})
+"""
+
+
+async def test_sessions_from_one_snapshot_differ_and_are_complete(controller, api):
+    """Python starts from a snapshot of its memory, in which the client was imported before there was an app."""
+    app = await controller.install(source=RESTORED, app_id="restored", timeout=WITHIN,
+                                   manifest=manifest(requirements=["pydantic"], singleton=False))
+    draws = []
+    for _ in range(2):
+        session = await controller.start(app.id, timeout=WITHIN)
+        service = await api.get_service(session.service_id)
+        draws.extend(await service.draws())
+        assert await service.packer() == "msgpack._cmsgpack", "messages are packed by the slow stand-in"
+        assert await service.has_pydantic(), "the client does not know models"
+        await controller.stop(session.id)
+    assert len(set(draws)) == 4, draws
+
+
 async def test_the_guide_numpy(controller, api):
     # ------------------------------------------------------------------------------- the guide
     web_python_source = '''

@@ -44,6 +44,10 @@ const BUILT_IN: [(&str, &str); 12] = [
         include_str!("../../../templates/apps/web-python.index.html"),
     ),
     (
+        "python-library.js",
+        include_str!("../../../templates/apps/python-library.js"),
+    ),
+    (
         "python-main.js",
         include_str!("../../../templates/apps/python-main.js"),
     ),
