@@ -11,7 +11,7 @@ use crate::config::{Config, Log, LogFormat};
 
 /// Libraries that speak up only when they are named. Below `warn` they print what passes through
 /// them, and some of that is for nobody's eyes.
-const QUIET: &str = "warn,chromiumoxide=error,actix_server=warn,mio=warn,sled=warn,pagecache=warn";
+const QUIET: &str = "warn,actix_server=warn,mio=warn,sled=warn,pagecache=warn";
 
 /// Sets the logger up.
 ///

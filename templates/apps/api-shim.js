@@ -114,7 +114,25 @@ const rhizome = (() => {
     for (const key of CONNECTION_KEYS) {
       if (config[key] !== undefined && config[key] !== null && config[key] !== "") chosen[key] = config[key];
     }
+    if (dialled) chosen.WebSocketClass = dialled;
     return chosen;
+  }
+
+  // Opens a WebSocket for a client that does not run yet. It goes to the first who wants a connection to that address;
+  // all others get one of their own.
+  let dialled = null;
+  function dial(address) {
+    let ready = new WebSocket(address);
+    dialled = function (url) {
+      const socket = ready;
+      ready = null;
+      if (socket && socket.url === url && socket.readyState <= WebSocket.OPEN) {
+        if (socket.readyState === WebSocket.OPEN) queueMicrotask(() => socket.onopen());
+        return socket;
+      }
+      socket?.close();
+      return new WebSocket(url);
+    };
   }
 
   // The code is the body of an async function, so `await` and `return` work at its top level. Static imports do not
@@ -196,5 +214,5 @@ const rhizome = (() => {
     }
   }
 
-  return { prepare, face, environment, connection, connect, execute, launch, describe, preview };
+  return { prepare, face, environment, connection, dial, connect, execute, launch, describe, preview };
 })();

@@ -66,5 +66,7 @@ const page = (() => {
       else if (data?.type === "failed") failed(data.message);
     },
     client: `${server}/assets/hypha-rpc-websocket.min.mjs`,
+    library: `${server}/assets/hypha-rpc-websocket.min.js`,
+    socket: `${server.replace(/^http/, "ws")}/ws`,
   };
 })();

@@ -3,19 +3,16 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import { connectToServer, login, logout } from "hypha-rpc";
-import { chromium } from "playwright-core";
 
+import { launch } from "./chromium.mjs";
 import { newUser, startServer } from "./server.mjs";
 
-const SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-  "--disable-background-networking", "--disable-component-update"];
 const quiet = { log() {}, warn() {}, error() {}, info() {}, debug() {} };
 let server, browser;
 
 before(async () => {
   server = await startServer({ own: true, env: { HYPHA_ENABLE_LOCAL_AUTH: "true", RESEND_API_KEY: "" } });
-  const executablePath = process.env.HYPHA_CHROMIUM_PATH ?? "/usr/bin/chromium";
-  browser = await chromium.launch({ executablePath, args: SWITCHES });
+  browser = await launch();
 });
 after(async () => {
   await browser?.close();

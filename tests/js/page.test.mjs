@@ -1,19 +1,16 @@
 // The same client in a page in Chromium, loaded from the server itself.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { chromium } from "playwright-core";
 
 import { source, useCalculator } from "./calculator.mjs";
+import { launch } from "./chromium.mjs";
 import { newUser, startServer } from "./server.mjs";
 
-const SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-  "--disable-background-networking", "--disable-component-update"];
 let server, browser;
 
 before(async () => {
   server = await startServer();
-  const executablePath = process.env.HYPHA_CHROMIUM_PATH ?? "/usr/bin/chromium";
-  browser = await chromium.launch({ executablePath, args: SWITCHES });
+  browser = await launch();
 });
 after(async () => {
   await browser?.close();

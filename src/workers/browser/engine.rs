@@ -6,22 +6,19 @@ use std::time::Duration;
 
 use chromiumoxide::cdp::browser_protocol::browser::CloseParams;
 use chromiumoxide::cdp::browser_protocol::system_info::GetProcessInfoParams;
-use chromiumoxide::cdp::browser_protocol::target::EventTargetCrashed;
-use chromiumoxide::error::CdpError;
-use chromiumoxide::handler::{Handler, HandlerConfig};
-use chromiumoxide::{Browser, Command};
+use chromiumoxide::cdp::browser_protocol::target::{EventTargetCrashed, SetDiscoverTargetsParams};
+use chromiumoxide::types::Command;
 use futures::StreamExt;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
+use super::devtools::{self, Devtools, DevtoolsError};
 use super::error::BrowserError;
 use super::process::BrowserProcess;
 use super::settings::BrowserSettings;
 use super::state::{End, PageState};
 
-/// The handler's own limit for a command. Ours are shorter; this one only tidies up behind them.
-const HANDLER_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long an orderly end may take before it becomes a kill.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Crashes of targets that were no pages yet which are remembered.
@@ -34,7 +31,7 @@ const SHUT_DOWN: &str = "it was shut down";
 pub struct Engine(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
-    pub browser: Browser,
+    pub browser: Devtools,
     pub settings: BrowserSettings,
     pub slots: Arc<Semaphore>,
     tracing: tokio::sync::Mutex<()>,
@@ -66,17 +63,11 @@ impl Engine {
     /// Starts Chromium and connects to it. Must be called within a tokio runtime, in which the engine's tasks then run.
     pub async fn launch(settings: BrowserSettings) -> Result<Self, BrowserError> {
         let process = BrowserProcess::start(&settings).await?;
-        let config = HandlerConfig {
-            ignore_https_errors: false,
-            viewport: None,
-            request_timeout: HANDLER_TIMEOUT,
-            ..HandlerConfig::default()
-        };
-        let connecting = Browser::connect_with_config(process.address.clone(), config);
+        let connecting = devtools::connect(&process.address);
         let connected = tokio::time::timeout(settings.launch_timeout, connecting).await;
-        let (browser, handler) = match connected {
+        let (browser, driver) = match connected {
             Ok(Ok(connected)) => connected,
-            Ok(Err(error)) => return Err(BrowserError::Launch(error.to_string())),
+            Ok(Err(error)) => return Err(BrowserError::Launch(error)),
             Err(_) => {
                 return Err(BrowserError::Launch(
                     "its DevTools do not answer".to_owned(),
@@ -90,7 +81,7 @@ impl Engine {
             ended: watch::Sender::new(None),
             cleaned: watch::Sender::new(false),
         });
-        tokio::spawn(supervise(shared.clone(), tokio::spawn(drive(handler))));
+        tokio::spawn(supervise(shared.clone(), driver));
         let slots = Arc::new(Semaphore::new(settings.max_sessions));
         let engine = Self(Arc::new(Inner {
             browser,
@@ -113,7 +104,7 @@ impl Engine {
     pub async fn shutdown(&self) {
         let shared = &self.0.shared;
         shared.end_pages(&End::Closed);
-        let close = self.0.browser.execute(CloseParams::default());
+        let close = self.0.browser.send(CloseParams::default());
         let orderly = async {
             let _ = close.await;
             shared.process.exited().await;
@@ -165,21 +156,14 @@ impl Engine {
         what: &'static str,
         command: C,
     ) -> Result<C::Response, BrowserError> {
-        self.within(what, async {
-            self.0
-                .browser
-                .execute(command)
-                .await
-                .map(|done| done.result)
-        })
-        .await
+        self.within(what, self.0.browser.send(command)).await
     }
 
     /// Runs `work` within the time of one command, and no longer than the browser lives.
     pub(super) async fn within<T>(
         &self,
         what: &'static str,
-        work: impl Future<Output = Result<T, CdpError>>,
+        work: impl Future<Output = Result<T, DevtoolsError>>,
     ) -> Result<T, BrowserError> {
         let limit = self.0.settings.call_timeout;
         tokio::select! {
@@ -238,15 +222,11 @@ impl Engine {
         self.0.shared.end_page(target, End::Closed);
     }
 
-    /// Follows the crashes of pages, which are announced to the browser and not to the page. (So are disappearances;
-    /// but listeners of the browser hear nothing while it has no pages, so the last one would go unnoticed.)
+    /// Follows the crashes of pages, which are announced to the browser and not to the page.
     async fn watch_crashes(&self) -> Result<(), BrowserError> {
-        let mut crashed = self
-            .within(
-                "report crashes",
-                self.0.browser.event_listener::<EventTargetCrashed>(),
-            )
-            .await?;
+        let mut crashed = self.0.browser.events::<EventTargetCrashed>();
+        let discover = SetDiscoverTargetsParams::new(true);
+        self.command("report crashes", discover).await?;
         let shared = self.0.shared.clone();
         tokio::spawn(async move {
             while let Some(event) = crashed.next().await {
@@ -326,19 +306,6 @@ impl Shared {
     }
 }
 
-/// Runs the connection to the browser; returns why it ended.
-async fn drive(mut handler: Handler) -> String {
-    loop {
-        match handler.next().await {
-            // A message this version of the protocol does not know: the connection goes on.
-            Some(Ok(())) | Some(Err(CdpError::InvalidMessage(..))) => {}
-            // After any other error the stream is silent for ever.
-            Some(Err(error)) => return format!("its connection broke: {error}"),
-            None => return "it closed its connection".to_owned(),
-        }
-    }
-}
-
 /// Waits for the end of the browser, in whichever way it shows first, and cleans up after it.
 async fn supervise(shared: Arc<Shared>, mut driver: JoinHandle<String>) {
     let reason = tokio::select! {
@@ -346,13 +313,13 @@ async fn supervise(shared: Arc<Shared>, mut driver: JoinHandle<String>) {
         reason = shared.ended() => reason,
         status = shared.process.exited() => status,
         reason = &mut driver => {
-            let reason = reason.unwrap_or_else(|panic| format!("the handler of its connection failed: {panic}"));
+            let reason = reason.unwrap_or_else(|panic| format!("the task of its connection failed: {panic}"));
             // Mostly the process is just about to say how it ended, which tells more.
             tokio::time::timeout(Duration::from_millis(300), shared.process.exited()).await.unwrap_or(reason)
         }
     };
     shared.end(reason.clone());
-    // Dropping the handler makes every call that still waits fail.
+    // With the connection every call that still waits fails.
     driver.abort();
     let end = if reason == SHUT_DOWN {
         End::Closed

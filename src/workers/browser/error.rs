@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use chromiumoxide::error::CdpError;
 use thiserror::Error;
 
 use super::belongings::BelongingsError;
+use super::devtools::DevtoolsError;
 use super::options::OptionError;
 
 /// A failure of the browser or of one page.
@@ -72,7 +72,7 @@ pub enum BrowserError {
 }
 
 impl BrowserError {
-    pub(crate) fn refused(what: &'static str, error: CdpError) -> Self {
+    pub(crate) fn refused(what: &'static str, error: DevtoolsError) -> Self {
         Self::Refused {
             what,
             reason: error.to_string(),

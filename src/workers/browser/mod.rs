@@ -16,9 +16,11 @@ pub mod templates;
 pub mod worker;
 
 mod belongings;
+mod devtools;
 mod evaluate;
 mod gate;
 mod hosts;
+mod journey;
 mod notebook;
 mod open;
 pub mod options;
@@ -33,6 +35,7 @@ mod script;
 mod startup_script;
 mod state;
 mod sweep;
+mod target;
 mod watch;
 
 #[cfg(test)]

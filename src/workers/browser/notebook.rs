@@ -34,11 +34,7 @@ pub(super) async fn execute(
     script: &str,
     limit: Duration,
 ) -> Result<Json, BrowserError> {
-    let console = page.cdp().event_listener::<EventConsoleApiCalled>();
-    let mut console = console
-        .await
-        .map_err(|error| BrowserError::refused("report its console", error))?
-        .boxed();
+    let mut console = page.cdp().events::<EventConsoleApiCalled>().boxed();
     let outcome = page.evaluate_within(script, limit).await;
     let mut outputs = said(page, &mut console).await;
     let error = match outcome {

@@ -7,37 +7,39 @@ use std::time::Duration;
 use chromiumoxide::cdp::browser_protocol::browser::{BrowserContextId, GetVersionParams};
 use chromiumoxide::cdp::browser_protocol::page::AddScriptToEvaluateOnNewDocumentParams;
 use chromiumoxide::cdp::browser_protocol::target::{
-    CreateBrowserContextParams, CreateTargetParams, DisposeBrowserContextParams,
+    AttachToTargetParams, CreateBrowserContextParams, CreateTargetParams,
+    DisposeBrowserContextParams,
 };
-use chromiumoxide::cdp::js_protocol::runtime::{AddBindingParams, EvaluateParams};
-use chromiumoxide::{Command, Page as CdpPage};
+use chromiumoxide::cdp::js_protocol::runtime::EvaluateParams;
+use chromiumoxide::types::Command;
+use futures::future::{OptionFuture, try_join_all};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
+use super::devtools::DevtoolsError;
 use super::engine::Engine;
 use super::error::BrowserError;
 use super::gate::Gate;
+use super::journey::{await_app, navigate};
 use super::log_ring::{LogKind, LogLine};
 use super::outfit::{self, Outfit};
 use super::page::{Held, Page, PageRequest};
 use super::pool::WarmApp;
-use super::pump::{self, without_query};
+use super::pump;
+use super::raw::Raw;
 use super::render;
 use super::requests::{self, Extra};
 use super::script::{self, BINDING};
 use super::state::{PageEvents, PageState, now};
+use super::target::Target;
 use super::watch::{self, Limits};
 
 /// How often a page is opened anew because its process died at once.
 const BLANKS: u32 = 3;
 /// How long a page that has loaded may take to wait for its app.
 const WARM_UP: Duration = Duration::from_secs(60);
-/// How long the status of a document that has loaded may lag behind.
-const STATUS_LAG: Duration = Duration::from_secs(1);
-/// Finds the element that all templates have.
-const LOOK: &str = "document.getElementById('rhizome-app') !== null";
 /// Hosts that a page could not reach which its log names.
 const MAX_REFUSALS: usize = 50;
 /// Keys of a page's config whose values must not show up in logs.
@@ -98,7 +100,7 @@ pub(super) struct Prepared {
     context: Context,
     /// The way out, where that is narrow.
     gate: Option<Gate>,
-    page: CdpPage,
+    page: Target,
     pub state: Arc<PageState>,
     events: PageEvents,
 }
@@ -109,7 +111,6 @@ impl Engine {
     pub async fn open(&self, request: PageRequest) -> Result<Page, BrowserError> {
         let slot = self.slot()?;
         let prepared = self.prepare_for(&request).await?;
-        prepared.introduce(&request).await?;
         Ok(prepared.launch(request, slot))
     }
 
@@ -122,28 +123,38 @@ impl Engine {
     /// A blank page for a session that is not known yet, as the server's options want it.
     pub(super) async fn prepare(&self) -> Result<Prepared, BrowserError> {
         let usual = Outfit::of_server(&self.0.settings.options);
-        self.dressed(&usual, "about:blank").await
+        self.dressed(&usual, "about:blank", None).await
     }
 
-    /// A blank page for the session of `request`.
+    /// A blank page that belongs to the session of `request` and has its config.
     pub(super) async fn prepare_for(
         &self,
         request: &PageRequest,
     ) -> Result<Prepared, BrowserError> {
-        self.dressed(&request.outfit, &request.url).await
+        let config = config_script(request);
+        let page = self
+            .dressed(&request.outfit, &request.url, config.as_deref())
+            .await?;
+        page.assign(request);
+        Ok(page)
     }
 
     /// A blank page that is going to `url`; another one when its process dies before there is a page to tell of it,
     /// since Chromium then never answers.
-    async fn dressed(&self, outfit: &Outfit, url: &str) -> Result<Prepared, BrowserError> {
+    async fn dressed(
+        &self,
+        outfit: &Outfit,
+        url: &str,
+        script: Option<&str>,
+    ) -> Result<Prepared, BrowserError> {
         for _ in 0..BLANKS {
             tokio::select! {
                 biased;
-                blank = self.blank(outfit, url) => return blank,
+                blank = self.blank(outfit, url, script) => return blank,
                 () = self.stray_crash() => {}
             }
         }
-        self.blank(outfit, url).await
+        self.blank(outfit, url, script).await
     }
 
     /// A way out for a page that may not reach everything.
@@ -161,34 +172,40 @@ impl Engine {
             .map_err(|error| BrowserError::Failed(format!("no way out for the page: {error}")))
     }
 
-    /// A blank page in a context of its own, with listeners and binding in place.
-    async fn blank(&self, outfit: &Outfit, url: &str) -> Result<Prepared, BrowserError> {
+    /// A blank page in a context of its own, with listeners, binding and outfit in place, whose documents begin with
+    /// `script`.
+    async fn blank(
+        &self,
+        outfit: &Outfit,
+        url: &str,
+        script: Option<&str>,
+    ) -> Result<Prepared, BrowserError> {
         let gate = self.gate(outfit, url).await?;
         let context = Context::create(self, gate.as_ref()).await?;
-        let mut params = CreateTargetParams::new("about:blank");
-        params.browser_context_id = context.id.clone();
-        let page = self
-            .within("open a page", self.0.browser.new_page(params))
-            .await?;
-        let stream = self.within("report events", pump::subscribe(&page)).await?;
-        self.within(
-            "add a binding",
-            page.execute(AddBindingParams::new(BINDING)),
-        )
-        .await?;
+        let page = self.target(&context).await?;
+        let stream = pump::subscribe(&page);
+        // All commands are on their way before the first is answered, for that takes until the page has a process.
+        let listening = self.within("report events", try_join_all(listen(&page, script)));
+        let own = self.0.settings.server_urls.first();
+        let extra = Extra::new(outfit, url, own.map(String::as_str));
+        let dressing = async {
+            match &context.id {
+                Some(context) => outfit::dress(self, context, &page, outfit, url).await,
+                None => Ok(()),
+            }
+        };
+        let headers = async {
+            let enabled = OptionFuture::from(requests::add_headers(&page, extra));
+            let enabled = async { enabled.await.unwrap_or(Ok(())) };
+            self.within("change requests", enabled).await
+        };
+        tokio::try_join!(listening, dressing, headers)?;
         let (state, events) = PageState::new();
-        self.register(page.target_id().inner().clone(), state.clone());
+        self.register(page.id().to_owned(), state.clone());
         tokio::spawn(follow(self.clone(), page.clone(), state.clone(), stream));
         if let Some(gate) = &gate {
             tell_refusals(gate, &state);
         }
-        if let Some(context) = &context.id {
-            outfit::dress(self, context, &page, outfit, url).await?;
-        }
-        let own = self.0.settings.server_urls.first();
-        let extra = Extra::new(outfit, url, own.map(String::as_str));
-        self.within("change requests", requests::add_headers(&page, extra))
-            .await?;
         Ok(Prepared {
             engine: self.clone(),
             context,
@@ -198,14 +215,57 @@ impl Engine {
             events,
         })
     }
+
+    /// A new target in `context` that is attached to.
+    async fn target(&self, context: &Context) -> Result<Target, BrowserError> {
+        let what = "open a page";
+        let mut params = CreateTargetParams::new("about:blank");
+        params.browser_context_id = context.id.clone();
+        let made = self.command(what, params).await?;
+        let mut attach = AttachToTargetParams::new(made.target_id.clone());
+        attach.flatten = Some(true);
+        let attached = self.command(what, attach).await?;
+        let session = self.0.browser.with_session(attached.session_id.inner());
+        Ok(Target::new(made.target_id.inner(), session))
+    }
+}
+
+/// Has a page report what the server wants to know of it, and run `script` at the start of each document.
+fn listen(
+    page: &Target,
+    script: Option<&str>,
+) -> Vec<impl Future<Output = Result<Value, DevtoolsError>> + Send + use<>> {
+    let mut commands = vec![
+        Raw::new("Page.enable", json!({})),
+        Raw::new("Page.setLifecycleEventsEnabled", json!({ "enabled": true })),
+        Raw::new("Runtime.enable", json!({})),
+        Raw::new("Runtime.addBinding", json!({ "name": BINDING })),
+        Raw::new("Network.enable", json!({})),
+        Raw::new("Log.enable", json!({})),
+    ];
+    commands.extend(script.map(|script| {
+        Raw::new(
+            "Page.addScriptToEvaluateOnNewDocument",
+            json!({ "source": script }),
+        )
+    }));
+    commands
+        .into_iter()
+        .map(|command| page.send(command))
+        .collect()
+}
+
+/// The script by which the documents of a session's page get its config.
+fn config_script(request: &PageRequest) -> Option<String> {
+    let origin = origin(&request.url).filter(|_| !request.init.is_null())?;
+    Some(script::init_script(&origin, &request.init))
 }
 
 impl Prepared {
     /// Gives a blank page to the session of `request`, with its config.
     pub async fn introduce(&self, request: &PageRequest) -> Result<(), BrowserError> {
         self.assign(request);
-        if let (false, Some(origin)) = (request.init.is_null(), origin(&request.url)) {
-            let script = script::init_script(&origin, &request.init);
+        if let Some(script) = config_script(request) {
             let script = AddScriptToEvaluateOnNewDocumentParams::new(script);
             self.command("take its configuration", script).await?;
         }
@@ -228,7 +288,7 @@ impl Prepared {
     /// Loads the page that waits for an app, and waits until it does.
     pub async fn warm_up(&self, address: &str) -> Result<(), BrowserError> {
         self.engine
-            .within("load a page in advance", self.page.goto(address))
+            .within("load a page in advance", self.page.go_to(address))
             .await?;
         tokio::select! {
             biased;
@@ -283,7 +343,7 @@ impl Prepared {
         tokio::select! {
             biased;
             end = self.state.ended() => Err(end.error()),
-            done = self.engine.within(what, self.page.execute(command)) => done.map(|done| done.result),
+            done = self.engine.within(what, self.page.send(command)) => done,
         }
     }
 
@@ -326,7 +386,7 @@ fn tell_refusals(gate: &Gate, state: &Arc<PageState>) {
 }
 
 /// Passes on the events of a page until it is gone, and then says so.
-async fn follow(engine: Engine, page: CdpPage, state: Arc<PageState>, stream: pump::Stream) {
+async fn follow(engine: Engine, page: Target, state: Arc<PageState>, stream: pump::Stream) {
     pump::run(page.clone(), state, stream).await;
     // The events end with the page, and with the browser. The engine itself tells of the latter.
     if engine
@@ -334,78 +394,8 @@ async fn follow(engine: Engine, page: CdpPage, state: Arc<PageState>, stream: pu
         .await
         .is_ok()
     {
-        engine.page_gone(page.target_id().inner());
+        engine.page_gone(page.id());
     }
-}
-
-/// Brings the page to its address and judges the result.
-async fn navigate(
-    page: CdpPage,
-    state: Arc<PageState>,
-    request: PageRequest,
-    deadline: tokio::time::Instant,
-) {
-    let url = without_query(&request.url).to_owned();
-    // The load event may be late or never come, and the page may be ready before: whichever is first.
-    let loaded = tokio::select! {
-        biased;
-        _ = state.outcome() => return,
-        status = state.known_status(is_bad) => return state.failed(bad_status(status, &url)),
-        loaded = tokio::time::timeout_at(deadline, page.goto(request.url.as_str())) => loaded,
-    };
-    match loaded {
-        Err(_) => {
-            return state.failed(format!(
-                "the page did not load within {} s: {url}",
-                request.timeout.as_secs_f64()
-            ));
-        }
-        Ok(Err(error)) => return state.failed(format!("Failed to load URL: {url}: {error}")),
-        Ok(Ok(_)) => {}
-    }
-    // The response is reported apart from the load event.
-    if request.url.starts_with("http") {
-        let _ = tokio::time::timeout(STATUS_LAG, state.known_status(|_| true)).await;
-    }
-    if let Some(status) = state.status().filter(|status| is_bad(*status)) {
-        return state.failed(bad_status(status, &url));
-    }
-    let ours = tokio::time::timeout_at(deadline, has_template(&page)).await;
-    match ours {
-        Ok(false) => state.ready(false),
-        _ => await_app(&state, request.timeout, deadline).await,
-    }
-}
-
-/// Waits for the app of a page that says itself when it is ready.
-async fn await_app(state: &PageState, timeout: Duration, deadline: tokio::time::Instant) {
-    if tokio::time::timeout_at(deadline, state.outcome())
-        .await
-        .is_err()
-    {
-        state.failed(format!(
-            "the app was not ready within {} s",
-            timeout.as_secs_f64()
-        ));
-    }
-}
-
-/// Whether the loaded page is made from one of our templates.
-async fn has_template(page: &CdpPage) -> bool {
-    let mut look = EvaluateParams::new(LOOK);
-    look.return_by_value = Some(true);
-    // A page that has already moved on to another address is not ours.
-    page.execute(look)
-        .await
-        .is_ok_and(|seen| seen.result.result.value == Some(Value::Bool(true)))
-}
-
-fn is_bad(status: i64) -> bool {
-    !(200..300).contains(&status) && status != 304
-}
-
-fn bad_status(status: i64, url: &str) -> String {
-    format!("Failed to start browser app instance, status: {status}, url: {url}")
 }
 
 /// The origin whose documents may see the page's config: none for `data:` and the like.
@@ -436,11 +426,5 @@ mod tests {
         );
         assert_eq!(origin("data:text/html,x"), None);
         assert_eq!(origin("not a url"), None);
-    }
-
-    #[test]
-    fn statuses() {
-        assert!(![200, 204, 304].into_iter().any(is_bad));
-        assert!([301, 404, 500].into_iter().all(is_bad));
     }
 }

@@ -1,6 +1,5 @@
 //! Dressing a blank page: everything about it that must hold before its first document.
 
-use chromiumoxide::Page as CdpPage;
 use chromiumoxide::cdp::browser_protocol::browser::{BrowserContextId, GetVersionParams};
 use futures::future::try_join_all;
 use serde_json::{Value, json};
@@ -10,6 +9,7 @@ use super::engine::Engine;
 use super::error::BrowserError;
 use super::options::BrowserOptions;
 use super::raw::Raw;
+use super::target::Target;
 
 /// What a page gets to see of the world.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -40,7 +40,7 @@ type Step = (&'static str, Raw);
 pub(super) async fn dress(
     engine: &Engine,
     context: &BrowserContextId,
-    page: &CdpPage,
+    page: &Target,
     outfit: &Outfit,
     url: &str,
 ) -> Result<(), BrowserError> {
@@ -64,7 +64,7 @@ pub(super) async fn dress(
         done.map_err(|error| of_option(option, error))
     }));
     let in_page = try_join_all(of_page.into_iter().map(|(option, command)| async move {
-        let work = page.execute(command);
+        let work = page.send(command);
         let done = engine.within("set the page up", work).await;
         done.map_err(|error| of_option(option, error))
     }));

@@ -7,12 +7,12 @@ use std::time::Duration;
 use chromiumoxide::cdp::browser_protocol::page::{
     CaptureScreenshotFormat, CaptureScreenshotParams, GetLayoutMetricsParams, Viewport,
 };
-use chromiumoxide::error::CdpError;
-use chromiumoxide::{Command, Page as CdpPage};
+use chromiumoxide::types::Command;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::devtools::DevtoolsError;
 use super::engine::Engine;
 use super::error::BrowserError;
 use super::gate::Gate;
@@ -20,6 +20,7 @@ use super::open::Context;
 use super::outfit::Outfit;
 use super::pool::PageStart;
 use super::state::{End, PageEvents, PageState};
+use super::target::Target;
 
 /// Most pixels of a side of a picture; Chromium draws no more.
 const MAX_SIDE: f64 = 16384.0;
@@ -69,7 +70,7 @@ pub struct Page(Arc<Core>);
 
 struct Core {
     engine: Engine,
-    page: CdpPage,
+    page: Target,
     state: Arc<PageState>,
     events: Mutex<Option<PageEvents>>,
     /// What the page occupies: taken by whoever closes it.
@@ -88,7 +89,7 @@ impl Page {
     pub(super) fn new(
         engine: Engine,
         held: Held,
-        page: CdpPage,
+        page: Target,
         state: Arc<PageState>,
         events: PageEvents,
     ) -> Self {
@@ -114,7 +115,7 @@ impl Page {
 
     /// The id by which Chromium knows the page.
     pub fn target_id(&self) -> &str {
-        self.0.page.target_id().inner()
+        self.0.page.id()
     }
 
     /// Waits until the page is ready, by its own word or, if it is not one of ours, by having loaded.
@@ -171,7 +172,7 @@ impl Page {
         &self.0.state
     }
 
-    pub(super) fn cdp(&self) -> &CdpPage {
+    pub(super) fn cdp(&self) -> &Target {
         &self.0.page
     }
 
@@ -196,12 +197,12 @@ impl Page {
         let done = tokio::select! {
             biased;
             end = state.ended() => return Err(end.error()),
-            done = tokio::time::timeout(limit, self.0.page.execute(command)) => done,
+            done = tokio::time::timeout(limit, self.0.page.send(command)) => done,
         };
         match done {
-            Ok(Ok(response)) => Ok(response.result),
+            Ok(Ok(response)) => Ok(response),
             // The connection ends a moment before the page is told why.
-            Ok(Err(CdpError::ChannelSendError(_))) => {
+            Ok(Err(DevtoolsError::Closed)) => {
                 let end = tokio::time::timeout(Duration::from_secs(1), state.ended()).await;
                 Err(end.unwrap_or(End::Closed).error())
             }
@@ -226,7 +227,7 @@ impl Drop for Core {
     fn drop(&mut self) {
         // The context disposes of itself as it is dropped.
         self.state.end(End::Closed);
-        self.engine.forget(self.page.target_id().inner());
+        self.engine.forget(self.page.id());
     }
 }
 

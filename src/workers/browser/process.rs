@@ -1,8 +1,7 @@
 //! The Chromium process: started as the leader of its own process group, and dying with this server.
 //!
-//! chromiumoxide could start it, but offers no place to tie the child's life to ours. So the process is started here
-//! and chromiumoxide only connects to it. Linux sends the death signal when the *thread* that started the child ends,
-//! hence a thread of its own for each Chromium, which also waits for it.
+//! Linux sends the death signal when the *thread* that started the child ends, hence a thread of its own for each
+//! Chromium, which also waits for it.
 
 use std::collections::VecDeque;
 use std::os::unix::process::CommandExt;

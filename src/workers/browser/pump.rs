@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use chromiumoxide::Page as CdpPage;
 use chromiumoxide::cdp::browser_protocol::log::{EventEntryAdded, LogEntryLevel, LogEntrySource};
 use chromiumoxide::cdp::browser_protocol::network::{EventResponseReceived, ResourceType};
 use chromiumoxide::cdp::browser_protocol::page::{
@@ -12,7 +11,6 @@ use chromiumoxide::cdp::browser_protocol::page::{
 use chromiumoxide::cdp::js_protocol::runtime::{
     EventBindingCalled, EventConsoleApiCalled, EventExceptionThrown,
 };
-use chromiumoxide::error::CdpError;
 use futures::FutureExt;
 use futures::stream::{BoxStream, SelectAll, StreamExt};
 use serde::Deserialize;
@@ -21,6 +19,7 @@ use super::log_ring::{LogKind, LogLine};
 use super::render;
 use super::script::{BINDING, CAPTURE_MARK, WORKER_MARK};
 use super::state::{PageState, now};
+use super::target::Target;
 
 /// One thing that Chromium reports about a page.
 pub(crate) enum Seen {
@@ -54,19 +53,19 @@ enum Signal {
 }
 
 /// Starts to listen. Nothing is missed from here on.
-pub(crate) async fn subscribe(page: &CdpPage) -> Result<Stream, CdpError> {
+pub(crate) fn subscribe(page: &Target) -> Stream {
     let mut all = SelectAll::new();
-    all.push(page.event_listener().await?.map(Seen::Console).boxed());
-    all.push(page.event_listener().await?.map(Seen::Exception).boxed());
-    all.push(page.event_listener().await?.map(Seen::Entry).boxed());
-    all.push(page.event_listener().await?.map(Seen::Signal).boxed());
-    all.push(page.event_listener().await?.map(Seen::Dialog).boxed());
-    all.push(page.event_listener().await?.map(Seen::Response).boxed());
-    Ok(all)
+    all.push(page.events().map(Seen::Console).boxed());
+    all.push(page.events().map(Seen::Exception).boxed());
+    all.push(page.events().map(Seen::Entry).boxed());
+    all.push(page.events().map(Seen::Signal).boxed());
+    all.push(page.events().map(Seen::Dialog).boxed());
+    all.push(page.events().map(Seen::Response).boxed());
+    all
 }
 
 /// Passes on what `stream` yields until the page is gone.
-pub(crate) async fn run(page: CdpPage, state: Arc<PageState>, mut stream: Stream) {
+pub(crate) async fn run(page: Target, state: Arc<PageState>, mut stream: Stream) {
     // Workers whose console arrives through the binding, with its values intact.
     let mut forwarding = HashSet::new();
     while let Some(seen) = stream.next().await {
@@ -92,7 +91,7 @@ fn settle(state: &PageState, outcome: Result<(), String>) {
 
 /// Passes one event on; the page's verdict about its own start is returned instead.
 fn pass(
-    page: &CdpPage,
+    page: &Target,
     state: &Arc<PageState>,
     forwarding: &mut HashSet<String>,
     seen: Seen,
@@ -211,7 +210,7 @@ fn signal(state: &PageState, payload: &str) -> Option<Result<(), String>> {
 
 /// A dialog holds up the page and every command to it, and there is nobody to answer: it is dismissed, or, where it
 /// asks whether the page may be left, accepted.
-fn dismiss(page: &CdpPage, state: &PageState, event: &EventJavascriptDialogOpening) {
+fn dismiss(page: &Target, state: &PageState, event: &EventJavascriptDialogOpening) {
     let leaving = event.r#type == DialogType::Beforeunload;
     if !leaving {
         let text = format!("{} dismissed: {}", event.r#type.as_ref(), event.message);
@@ -224,19 +223,16 @@ fn dismiss(page: &CdpPage, state: &PageState, event: &EventJavascriptDialogOpeni
         });
     }
     let page = page.clone();
-    tokio::spawn(async move {
-        page.execute(HandleJavaScriptDialogParams::new(leaving))
-            .await
-    });
+    tokio::spawn(async move { page.send(HandleJavaScriptDialogParams::new(leaving)).await });
 }
 
 /// Notes the HTTP status of the page's own document.
-fn status(page: &CdpPage, state: &PageState, event: &EventResponseReceived) {
+fn status(page: &Target, state: &PageState, event: &EventResponseReceived) {
     // The main frame bears the id of its target.
     let own = event
         .frame_id
         .as_ref()
-        .is_some_and(|frame| frame.inner() == page.target_id().inner());
+        .is_some_and(|frame| frame.inner() == page.id());
     if own && event.r#type == ResourceType::Document {
         state.set_status(event.response.status);
     }

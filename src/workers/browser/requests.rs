@@ -1,16 +1,16 @@
 //! Headers that a page's requests get on their way: those of the options on all of them, an authorization on those to
 //! the app's own site. Chromium holds the requests of the page and of its workers until they are answered here.
 
-use chromiumoxide::Page as CdpPage;
 use chromiumoxide::cdp::browser_protocol::fetch::{
     ContinueRequestParams, EnableParams, EventRequestPaused, HeaderEntry, RequestPattern,
 };
-use chromiumoxide::error::CdpError;
 use futures::StreamExt;
 use url::{Origin, Url};
 
+use super::devtools::DevtoolsError;
 use super::options::BrowserOptions;
 use super::outfit::Outfit;
+use super::target::Target;
 
 /// The headers of one page.
 #[derive(Debug, Clone, Default)]
@@ -99,27 +99,30 @@ fn basic(options: &BrowserOptions) -> Option<String> {
     Some(format!("Basic {encoded}"))
 }
 
-/// Starts to add the headers to what `page` requests; does nothing where there are none.
-pub(super) async fn add_headers(page: &CdpPage, extra: Extra) -> Result<(), CdpError> {
+/// Starts to add the headers to what `page` requests, which holds once the future has ended; `None` where there are
+/// none.
+pub(super) fn add_headers(
+    page: &Target,
+    extra: Extra,
+) -> Option<impl Future<Output = Result<(), DevtoolsError>> + Send + use<>> {
     if extra.is_empty() {
-        return Ok(());
+        return None;
     }
-    let mut paused = page.event_listener::<EventRequestPaused>().await?;
+    let mut paused = page.events::<EventRequestPaused>();
     let enable =
         EnableParams::builder().pattern(RequestPattern::builder().url_pattern("*").build());
-    page.execute(enable.build()).await?;
+    let enabled = page.send(enable.build());
     let page = page.clone();
     // The events end with the page.
     tokio::spawn(async move {
         while let Some(event) = paused.next().await {
             let mut go = ContinueRequestParams::new(event.request_id.clone());
             go.headers = extra.of(&event.request.url, event.request.headers.inner());
-            let page = page.clone();
             // The order of requests does not matter, and a slow answer must not hold up the others.
-            tokio::spawn(async move { page.execute(go).await });
+            tokio::spawn(page.send(go));
         }
     });
-    Ok(())
+    Some(async { enabled.await.map(drop) })
 }
 
 #[cfg(test)]

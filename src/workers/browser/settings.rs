@@ -1,13 +1,17 @@
 //! How Chromium is started.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::BrowserError;
 use super::options::BrowserOptions;
 
-/// Program names tried on the PATH, best first.
-const PROGRAMS: [&str; 4] = [
+/// Program names tried on the PATH, best first: the headless shell makes pages in a third of the time and takes less
+/// memory.
+const PROGRAMS: [&str; 7] = [
+    "chromium-headless-shell",
+    "chrome-headless-shell",
+    "headless_shell",
     "chromium",
     "chromium-browser",
     "google-chrome",
@@ -52,6 +56,9 @@ const SWITCHES: [&str; 29] = [
     "--disable-site-isolation-trials",
     "--disable-sync",
 ];
+
+/// No script that only starts a program is longer, in bytes.
+const LONGEST_WRAPPER: u64 = 4096;
 
 /// Makes every name and address but this machine's own unknown.
 const OFFLINE: &str = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1";
@@ -99,13 +106,14 @@ impl BrowserSettings {
     /// The program to start.
     pub(crate) fn program(&self) -> Result<PathBuf, BrowserError> {
         if let Some(path) = &self.executable {
-            return Ok(path.clone());
+            return Ok(unwrapped(path));
         }
         let path = std::env::var_os("PATH").unwrap_or_default();
         PROGRAMS
             .iter()
             .flat_map(|name| std::env::split_paths(&path).map(move |dir| dir.join(name)))
             .find(|candidate| candidate.is_file())
+            .map(|candidate| unwrapped(&candidate))
             .ok_or(BrowserError::NoExecutable)
     }
 
@@ -115,7 +123,7 @@ impl BrowserSettings {
     }
 
     /// The command line after the program, for a profile in `profile`.
-    pub(crate) fn arguments(&self, profile: &std::path::Path) -> Vec<String> {
+    pub(crate) fn arguments(&self, profile: &Path) -> Vec<String> {
         let mut arguments: Vec<String> = SWITCHES.iter().map(|switch| switch.to_string()).collect();
         arguments.push(format!("--disable-features={DISABLED_FEATURES}"));
         arguments.push(format!("--user-data-dir={}", profile.display()));
@@ -131,6 +139,34 @@ impl BrowserSettings {
         arguments.extend(self.options.launch_args.iter().cloned());
         arguments
     }
+}
+
+/// The program that the script at `path` starts, if starting it is all that the script does; else `path` itself.
+///
+/// Such a shell (Debian's `chromium-headless-shell`) would stand between the server and Chromium: it is the shell
+/// that would hear of the server's death, and be killed in Chromium's place.
+fn unwrapped(path: &Path) -> PathBuf {
+    let small = std::fs::metadata(path).is_ok_and(|file| file.len() <= LONGEST_WRAPPER);
+    let script = small
+        .then(|| std::fs::read_to_string(path).ok())
+        .flatten()
+        .unwrap_or_default();
+    started_by(&script)
+        .filter(|program| program.is_file())
+        .unwrap_or_else(|| path.to_owned())
+}
+
+fn started_by(script: &str) -> Option<PathBuf> {
+    let rest = script.strip_prefix("#!")?;
+    let mut commands = rest
+        .lines()
+        .skip(1)
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let program = commands.next()?.strip_suffix(r#" "$@""#)?;
+    let plain = program.starts_with('/')
+        && !program.contains(|c: char| c.is_whitespace() || "\"'$`;&|<>()*?\\".contains(c));
+    (plain && commands.next().is_none()).then(|| program.into())
 }
 
 fn is_root() -> bool {
@@ -149,6 +185,27 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(settings.program(), Ok(PathBuf::from("/opt/chrome")));
+    }
+
+    #[test]
+    fn a_script_that_only_starts_a_program_is_passed_over() {
+        let started = |script: &str| started_by(script);
+        let debian = "#!/bin/sh -e\n\n/usr/lib/chromium/chromium-headless-shell \"$@\"\n";
+        assert_eq!(
+            started(debian),
+            Some("/usr/lib/chromium/chromium-headless-shell".into())
+        );
+        for other in [
+            "#!/bin/sh\nFLAGS=1\n/opt/chrome \"$@\"\n",
+            "#!/bin/sh\nexec /opt/chrome \"$@\"\n",
+            "#!/bin/sh\n$HOME/chrome \"$@\"\n",
+            "#!/bin/sh\n/opt/chrome --flag \"$@\"\n",
+            "/opt/chrome \"$@\"",
+            "",
+        ] {
+            assert_eq!(started(other), None, "{other}");
+        }
+        assert_eq!(unwrapped(Path::new("/bin/sh")), Path::new("/bin/sh"));
     }
 
     #[test]

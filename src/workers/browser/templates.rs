@@ -10,7 +10,7 @@ use super::compile::{PAGE, TEMPLATE_MARK, UNTITLED};
 use super::error::CompileError;
 
 /// Every file of `templates/apps`, and what those for Python share with other workers, by name.
-const BUILT_IN: [(&str, &str); 12] = [
+const BUILT_IN: [(&str, &str); 13] = [
     (
         "api-shim.js",
         include_str!("../../../templates/apps/api-shim.js"),
@@ -22,6 +22,10 @@ const BUILT_IN: [(&str, &str); 12] = [
     (
         "rehearsal.js",
         include_str!("../../../templates/apps/rehearsal.js"),
+    ),
+    (
+        "worker-client.js",
+        include_str!("../../../templates/apps/worker-client.js"),
     ),
     (
         "worker-main.js",

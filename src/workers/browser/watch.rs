@@ -6,18 +6,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chromiumoxide::Page as CdpPage;
 use chromiumoxide::cdp::browser_protocol::page::EventFrameNavigated;
 use chromiumoxide::cdp::browser_protocol::tracing::EventDataCollected;
-use chromiumoxide::error::CdpError;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use serde_json::{Value, json};
 
+use super::devtools::DevtoolsError;
 use super::engine::Engine;
 use super::options::BrowserOptions;
 use super::raw::Raw;
 use super::state::PageState;
+use super::target::Target;
 
 /// How often a process is looked at.
 const EVERY: Duration = Duration::from_millis(500);
@@ -47,7 +47,7 @@ impl Limits {
 }
 
 /// Watches a page until it is gone, and ends it when it goes beyond its limits.
-pub(super) async fn watch(engine: Engine, page: CdpPage, state: Arc<PageState>, limits: Limits) {
+pub(super) async fn watch(engine: Engine, page: Target, state: Arc<PageState>, limits: Limits) {
     let time = async {
         match limits.time {
             Some(time) => tokio::time::sleep(time).await,
@@ -76,11 +76,11 @@ pub(super) async fn watch(engine: Engine, page: CdpPage, state: Arc<PageState>, 
 
 /// Waits until the page's process holds more than `limit` megabytes, and says how many. `None` where nothing can be
 /// watched.
-async fn outgrown(engine: &Engine, page: &CdpPage, limit: u64) -> Option<u64> {
+async fn outgrown(engine: &Engine, page: &Target, limit: u64) -> Option<u64> {
     if limit == 0 {
         return None;
     }
-    let mut moves = page.event_listener::<EventFrameNavigated>().await.ok()?;
+    let mut moves = page.events::<EventFrameNavigated>();
     let mut process = None;
     let mut settling = SETTLE;
     let mut warned = false;
@@ -101,7 +101,7 @@ async fn outgrown(engine: &Engine, page: &CdpPage, limit: u64) -> Option<u64> {
             process = find_process(engine, page).await;
             if process.is_none() && !std::mem::replace(&mut warned, true) {
                 tracing::warn!(
-                    page = page.target_id().inner(),
+                    page = page.id(),
                     "the process of a page was not found; trying again"
                 );
             }
@@ -125,7 +125,7 @@ fn held(pid: i64) -> Option<u64> {
 }
 
 /// The id of the process that a page is drawn by.
-async fn find_process(engine: &Engine, page: &CdpPage) -> Option<i64> {
+async fn find_process(engine: &Engine, page: &Target) -> Option<i64> {
     // There is one trace at a time in a browser.
     let _turn = engine.tracing().await;
     let found = tokio::time::timeout(TRACE, trace(page)).await;
@@ -133,27 +133,26 @@ async fn find_process(engine: &Engine, page: &CdpPage) -> Option<i64> {
         Ok(Ok(pid)) => pid,
         _ => {
             // It must not go on for ever, nor stand in the way of the next one.
-            let end = page.execute(Raw::new("Tracing.end", json!({})));
+            let end = page.send(Raw::new("Tracing.end", json!({})));
             let _ = tokio::time::timeout(TRACE, end).await;
             None
         }
     }
 }
 
-async fn trace(page: &CdpPage) -> Result<Option<i64>, CdpError> {
-    let mut collected: BoxStream<'_, Arc<EventDataCollected>> =
-        page.event_listener().await?.boxed();
+async fn trace(page: &Target) -> Result<Option<i64>, DevtoolsError> {
+    let mut collected: BoxStream<'_, Arc<EventDataCollected>> = page.events().boxed();
     let config = json!({
         "transferMode": "ReportEvents",
         "traceConfig": { "includedCategories": ["disabled-by-default-devtools.timeline"], "excludedCategories": ["*"] },
     });
-    page.execute(Raw::new("Tracing.start", config)).await?;
-    page.execute(Raw::new("Tracing.end", json!({}))).await?;
+    page.send(Raw::new("Tracing.start", config)).await?;
+    page.send(Raw::new("Tracing.end", json!({}))).await?;
     while let Some(part) = collected.next().await {
         let pid = part
             .value
             .iter()
-            .find_map(|event| process_of(event, page.target_id().inner()));
+            .find_map(|event| process_of(event, page.id()));
         if pid.is_some() {
             return Ok(pid);
         }

@@ -170,7 +170,6 @@ impl Pool {
             Some(Waiting::Blank(page)) => page.launch(request, slot),
             None => {
                 let page = engine.prepare_for(&request).await?;
-                page.introduce(&request).await?;
                 page.launch(request, slot)
             }
         };
