@@ -26,6 +26,8 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 type Outcome = Result<Value, DevtoolsError>;
+/// Who hears the events of one session, by method.
+type Listeners = HashMap<MethodId, Vec<mpsc::UnboundedSender<Value>>>;
 
 /// Why a command has no result.
 #[derive(Debug, Error)]
@@ -62,8 +64,8 @@ struct Link {
 struct State {
     closed: bool,
     asked: HashMap<u64, Asked>,
-    /// By session and method.
-    listeners: HashMap<Option<Arc<str>>, HashMap<MethodId, Vec<mpsc::UnboundedSender<Value>>>>,
+    /// By session.
+    listeners: HashMap<Option<Arc<str>>, Listeners>,
 }
 
 struct Asked {
