@@ -6,6 +6,7 @@
 //! connection is cut, which ends the body and with it everything behind. A body that waits for its
 //! app is never too late.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +16,7 @@ use std::time::Duration;
 use actix_web::HttpRequest;
 use bytes::Bytes;
 use futures::Stream;
+use tokio::sync::oneshot;
 
 use crate::gateway::SocketHandle;
 use crate::node::Node;
@@ -56,16 +58,20 @@ impl Patience {
     /// Watches over a body.
     pub fn over<S: Stream>(self, pieces: S) -> Read<S> {
         let given = Arc::new(Given(AtomicU64::new(ASKED)));
+        let (lives, mut over) = oneshot::channel::<Infallible>();
         if let Some(cutter) = self.cutter {
-            let (watched, clock) = (Arc::downgrade(&given), self.clock.clone());
+            let (watched, clock) = (given.clone(), self.clock.clone());
             let within = self.within;
             actix_web::rt::spawn(async move {
                 loop {
-                    clock.sleep((within / 4).max(SHORTEST_PERIOD)).await;
-                    let Some(given) = watched.upgrade() else {
-                        return;
-                    };
-                    let at = given.0.load(Ordering::Relaxed);
+                    // The cutter keeps the socket open. With the body it goes at once: one that broke
+                    // off is told to the caller by the end of the connection alone.
+                    tokio::select! {
+                        biased;
+                        _ = &mut over => return,
+                        () = clock.sleep((within / 4).max(SHORTEST_PERIOD)) => {}
+                    }
+                    let at = watched.0.load(Ordering::Relaxed);
                     let now = clock.now().as_millis() as u64;
                     if at != ASKED && Duration::from_millis(now.saturating_sub(at)) >= within {
                         tracing::info!("cutting the caller of an app that reads nothing");
@@ -80,6 +86,7 @@ impl Patience {
             rest: Bytes::new(),
             given,
             clock: self.clock,
+            _lives: lives,
         }
     }
 }
@@ -90,6 +97,8 @@ pub struct Read<S> {
     rest: Bytes,
     given: Arc<Given>,
     clock: SharedClock,
+    /// Dropped with the body, which ends its watch.
+    _lives: oneshot::Sender<Infallible>,
 }
 
 impl<S, E> Stream for Read<S>

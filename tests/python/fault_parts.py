@@ -59,18 +59,6 @@ def log_of(server):
     return server.log.with_name("workers.log")
 
 
-def chromium(server, kind):
-    """The process ids of Chromium's processes of one kind; "" is the browser itself."""
-    found = []
-    for pid, command in descendants(server.pid):
-        program, _, arguments = command.partition(" ")
-        if "chrom" in program and "crashpad" not in program:
-            given = next((a for a in arguments.split() if a.startswith("--type=")), "--type=")
-            if given == f"--type={kind}":
-                found.append(pid)
-    return found
-
-
 def startup_hosts(server):
     """The processes that run startup functions."""
     return [pid for pid, command in descendants(server.pid) if "/host." in command]

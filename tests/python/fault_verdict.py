@@ -6,8 +6,8 @@ import os
 import httpx
 
 from faults import LOST, OWN, PAGE, PAGE_SOURCE, YES, Wrong
-from fault_parts import chromium, orphans, startup_hosts
-from harness import bearer, eventually
+from fault_parts import orphans, startup_hosts
+from harness import bearer, chromium, eventually
 from storm import counts, rss_mib, within
 
 # Backoff before a restart and the launch of Chromium lie between the last fault and calm.

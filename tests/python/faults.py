@@ -18,8 +18,8 @@ import httpx
 from hypha_rpc import connect_to_server
 from hypha_rpc.rpc import RemoteException
 
-from fault_parts import WorkerProcess, chromium, log_of, processes_of, startup_hosts
-from harness import User, bearer, eventually
+from fault_parts import WorkerProcess, log_of, processes_of, startup_hosts
+from harness import User, bearer, chromium, eventually
 from storm import within
 
 OWN, PAGE = "own", "page"

@@ -180,6 +180,27 @@ def descendants(pid):
     return found
 
 
+def chromium(server, kind):
+    """The process ids of Chromium's processes of one kind; "" is the browser itself."""
+    found = []
+    for pid, command in descendants(server.pid):
+        program, _, arguments = command.partition(" ")
+        if "chrom" in program and "crashpad" not in program:
+            given = next((a for a in arguments.split() if a.startswith("--type=")), "--type=")
+            if given == f"--type={kind}":
+                found.append(pid)
+    return found
+
+
+def alive(pid):
+    """Whether a process runs; one that ended and was not waited for does not."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 # --- users ---------------------------------------------------------------------------------
 
 ISSUER, AUDIENCE = "https://amun.ai/", "https://amun-ai.eu.auth0.com/api/v2/"

@@ -41,5 +41,6 @@ class S3:
                 f"--access-key-id={KEYS[0]}", f"--secret-access-key={KEYS[1]}")
 
     def parts_left(self):
-        """What uploads in parts have left in the bucket."""
-        return [path.name for path in self.folder.rglob(".upload*")]
+        """Parts that uploads have left in the bucket. (An upload that got none is left when the server dies before it
+        has noted it. Storages list such uploads, this one cannot.)"""
+        return [path.name for path in self.folder.rglob(".upload_id-*")]

@@ -373,25 +373,27 @@ async def test_a_page_in_chromium(starlette, serve, controller, api, alice):
 
 # --- a process worker ----------------------------------------------------------------------
 
-@pytest.mark.parametrize("name, requirement", [("FASTAPI", "fastapi==0.115.2"), ("DJANGO", "Django==5.2.8")])
-async def test_from_a_process_with_requirements(crashable, connect, name, requirement):
+async def test_from_a_process_with_requirements(crashable, connect):
+    """Two applications that share an environment, which is built once."""
     server = crashable(env={"RHIZOME_PYTHON": sys.executable, "RHIZOME_BROWSER": "false"})
     server.start()
     owner = User(server, "owner")
     api = await connect(owner, at=server)
     controller = await api.get_service("public/server-apps")
-    app = await controller.install(
-        source=getattr(webapps, name) + webapps.SERVE, timeout=300, app_id="web",
-        manifest={"name": "Web", "type": "python", "version": "1.0.0", "entry_point": "main.py",
-                  "requirements": [requirement]})
+
+    async def install(name):
+        app = await controller.install(
+            source=getattr(webapps, name) + webapps.SERVE, timeout=300, app_id=name.lower(),
+            manifest={"name": "Web", "type": "python", "version": "1.0.0", "entry_point": "main.py",
+                      "requirements": ["fastapi==0.115.2", "Django==5.2.8"]})
+        return f"{server.url}/{owner.workspace}/apps/default@{app.id}"
+
+    fastapi, django = [await install(name) for name in ("FASTAPI", "DJANGO")]
     assert await controller.list_running() == []  # the request starts it
-    base = f"{server.url}/{owner.workspace}/apps/default@{app.id}"
     async with httpx.AsyncClient(timeout=60) as http:
-        if name == "DJANGO":
-            assert (await http.get(base + "/hello/you")).json()["hello"] == "you"
-            assert (await http.get(base + "/stream")).text.endswith("line 2\n")
-            return
-        assert (await http.get(base + "/items/3")).json() == {"item": 3, "q": ""}
-        async with websockets.connect(base.replace("http", "ws", 1) + "/echo") as line:
+        assert (await http.get(django + "/hello/you")).json()["hello"] == "you"
+        assert (await http.get(django + "/stream")).text.endswith("line 2\n")
+        assert (await http.get(fastapi + "/items/3")).json() == {"item": 3, "q": ""}
+        async with websockets.connect(fastapi.replace("http", "ws", 1) + "/echo") as line:
             await line.send("hello")
             assert await line.recv() == "you said hello"

@@ -15,7 +15,7 @@ FAST = {"RHIZOME_AUTOSCALING_INTERVAL": "0.3", "HYPHA_HTTP_RATE_LIMIT": "100000"
 
 
 class BusyWorker(RecordingWorker):
-    """Its sessions serve requests that take a moment."""
+    """Its sessions serve requests that take a moment, and some that take until they are let go."""
 
     async def serve(self, config):
         await super().serve(config)
@@ -24,7 +24,11 @@ class BusyWorker(RecordingWorker):
             await asyncio.sleep(seconds)
             return config["id"]
 
-        await self.sessions[config["id"]].register_service({"id": "busy", "work": work})
+        async def hold():
+            await self.let_go.wait()
+            return config["id"]
+
+        await self.sessions[config["id"]].register_service({"id": "busy", "work": work, "hold": hold})
 
 
 @pytest.fixture
@@ -35,6 +39,7 @@ async def scaled(crashable, connect, user):
     alice = user("alice", server)
     api = await connect(alice, at=server)
     worker = await BusyWorker(server, serving=True).register(api)
+    worker.let_go = asyncio.Event()
     controller = await api.get_service("public/server-apps")
 
     class Scaled:
@@ -45,6 +50,7 @@ async def scaled(crashable, connect, user):
                           "autoscaling": {"enabled": True, **autoscaling}})
             self.app, self.answers, self.failures = app.id, [], []
             self.url = f"/{alice.workspace}/services/busy@{app.id}/work"
+            self.held_url = f"/{alice.workspace}/services/busy@{app.id}/hold"
             return app.id
 
         async def running(self):
@@ -55,17 +61,22 @@ async def scaled(crashable, connect, user):
                 return len(await self.running()) == number
             await eventually(right, timeout=30, what=f"{number} sessions")
 
-        async def load(self, stop, clients=8):
+        async def load(self, stop, clients=8, held=0):
+            """Requests one after the other from each of the clients, and some that are held all the
+            time: the load has no gaps, however busy the machine is."""
             async with httpx.AsyncClient(
-                    base_url=server.url, timeout=30, headers=bearer(alice.token())) as http:
+                    base_url=server.url, timeout=60, headers=bearer(alice.token())) as http:
+                async def ask(url):
+                    response = await http.get(url)
+                    if response.status_code == 200:
+                        self.answers.append(response.json())
+                    else:
+                        self.failures.append(response.text)
+
                 async def one():
                     while not stop.is_set():
-                        response = await http.get(self.url)
-                        if response.status_code == 200:
-                            self.answers.append(response.json())
-                        else:
-                            self.failures.append(response.text)
-                await asyncio.gather(*(one() for _ in range(clients)))
+                        await ask(self.url)
+                await asyncio.gather(*(one() for _ in range(clients)), *(ask(self.held_url) for _ in range(held)))
 
     scaled = Scaled()
     scaled.server, scaled.controller, scaled.worker, scaled.alice = server, controller, worker, alice
@@ -79,12 +90,14 @@ async def test_one_three_one_without_a_failed_request(scaled):
         scale_up_cooldown=0.5, scale_down_cooldown=1.0)
     await scaled.controller.start(app)
     stop = asyncio.Event()
-    load = asyncio.create_task(scaled.load(stop))
+    # Six of two for each of three: never few enough for a step down meanwhile.
+    load = asyncio.create_task(scaled.load(stop, held=6))
     await scaled.count(3)
     seen = len(scaled.answers)
     await eventually(lambda: len(set(scaled.answers[seen:])) == 3, timeout=15,
                      what="all three answer")
     stop.set()
+    scaled.worker.let_go.set()
     await load
     light_stop = asyncio.Event()
     light = asyncio.create_task(scaled.load(light_stop, clients=1))

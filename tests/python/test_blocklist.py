@@ -4,27 +4,16 @@ import asyncio
 import json
 import uuid
 
-import httpx
 import pytest
 import websockets
 
-from harness import Refused, User, eventually, failure, ws_url
+from harness import Refused, User, bearer, eventually, failure, ws_url
 
 
 @pytest.fixture
 async def admin(connect, server):
     root = await connect(token=server.root_token)
     return await root.get_service("admin-utils")
-
-
-@pytest.fixture
-async def http(server):
-    async with httpx.AsyncClient(base_url=server.url, timeout=20) as client:
-        yield client
-
-
-def bearer(token):
-    return {"Authorization": f"Bearer {token}"}
 
 
 async def refusal(raw, who=None, **auth):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fakes import RecordingWorker
-from harness import bearer, descendants, eventually, failure, failure_text
+from harness import bearer, chromium, descendants, eventually, failure, failure_text
 
 CALCULATOR = """
 let calls = 0;
@@ -169,18 +169,6 @@ async def running(crashable, connect, user):
     app = await install(controller)
     session = await controller.start(app.id)
     return server, api, controller, app, session
-
-
-def chromium(server, kind):
-    """The process ids of Chromium's processes of one kind; "" is the browser itself."""
-    found = []
-    for pid, command in descendants(server.pid):
-        program, _, arguments = command.partition(" ")
-        if "chrom" in program and "crashpad" not in program:
-            given = next((a for a in arguments.split() if a.startswith("--type=")), "--type=")
-            if given == f"--type={kind}":
-                found.append(pid)
-    return found
 
 
 async def works_again(api, app):

@@ -1,7 +1,7 @@
 """kill -9 at random moments under a loop of installs: what was acknowledged is there, whole.
 
-RHIZOME_KILLS sets how many times the server is killed (50). The apps are of a type that a Python
-worker serves, so no browser boots for an install.
+RHIZOME_KILLS sets how many times the server is killed (10); `scripts/crash` does it a hundred times.
+The apps are of a type that a Python worker serves, so no browser boots for an install.
 """
 
 import asyncio
@@ -13,10 +13,10 @@ import time
 import pytest
 
 from fakes import RecordingWorker
-from harness import User, eventually
+from harness import Server, User, eventually
 from hypha_rpc import connect_to_server
 
-KILLS = int(os.environ.get("RHIZOME_KILLS", "50"))
+KILLS = int(os.environ.get("RHIZOME_KILLS", "10"))
 READY_WITHIN = 1.0
 
 
@@ -71,6 +71,16 @@ class Ledger:
                 assert await controller.read_file(app_id, name) == label * 50, (app_id, name)
 
 
+def start_of_an_empty_server(folder):
+    """Seconds until it is ready."""
+    folder.mkdir()
+    server = Server(folder / "data", folder / "server.log")
+    try:
+        return server.start()
+    finally:
+        server.stop()
+
+
 async def session_of(server, user):
     api = await connect_to_server({"server_url": server.url, "token": user.token()})
     return api, await api.get_service("public/server-apps")
@@ -78,7 +88,7 @@ async def session_of(server, user):
 
 @pytest.mark.ours
 @pytest.mark.timeout(60 + 20 * KILLS)
-async def test_acknowledged_installs_survive_kill_9(crashable, capsys):
+async def test_acknowledged_installs_survive_kill_9(crashable, tmp_path, capsys):
     server = crashable()
     user, ledger, kind = User(server, "alice"), Ledger(), None
     ready = [server.start()]
@@ -103,12 +113,14 @@ async def test_acknowledged_installs_survive_kill_9(crashable, capsys):
         api, controller = await session_of(server, user)
         await ledger.check(controller, all_of_them=kill + 1 == KILLS)
         await api.disconnect()
-    # The slowest of many says how busy the machine was; it is printed, and the median is judged.
+    # The slowest of many says how busy the machine was; it is printed, and the median is judged, beside
+    # servers on empty folders, which tell how long a start takes on this machine at this time.
     median, slowest = statistics.median(ready), max(ready)
+    empty = statistics.median(start_of_an_empty_server(tmp_path / f"empty-{number}") for number in range(3))
     with capsys.disabled():
         print(f"\n{KILLS} kills, {ledger.count} installs tried, {len(ledger.acknowledged)} apps there; start-up "
-              f"median {median * 1000:.0f} ms, slowest {slowest * 1000:.0f} ms")
-    assert median < READY_WITHIN
+              f"median {median * 1000:.0f} ms, slowest {slowest * 1000:.0f} ms, of an empty server {empty * 1000:.0f} ms")
+    assert median < max(READY_WITHIN, 2 * empty)
 
 
 @pytest.mark.ours

@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from harness import Server, User, claims, jwt
+from harness import Server, User, bearer, claims, jwt
 
 PAGE = "https://page.example"
 LIMITS = {
@@ -23,16 +23,6 @@ def limited(tmp_path_factory):
     server.start()
     yield server
     server.stop()
-
-
-@pytest.fixture
-async def http(server):
-    async with httpx.AsyncClient(base_url=server.url, timeout=20) as client:
-        yield client
-
-
-def bearer(token):
-    return {"Authorization": f"Bearer {token}"}
 
 
 def from_address(address):

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import descendants, eventually
+from harness import chromium, descendants, eventually
 from sites import Site
-from test_browser import chromium
 
 # Everything by which a page may ask for something, in the page and in a worker of it.
 REACH = """async (url) => {
@@ -131,16 +130,13 @@ async def test_too_much_memory_in_a_worker(controller, api):
 
 
 async def test_too_much_time(controller, api):
+    """Of a page that is quiet, and of one that never comes to rest."""
     app = await install(controller, {"browser": {"time_s": 8}})
-    session, _ = await opened(controller, api, app)
-    await ended(controller, session, "8 s, which is its time limit")
-
-
-async def test_an_endless_loop_ends_with_its_time(controller, api):
-    app = await install(controller, {"browser": {"time_s": 8}})
-    session, run = await opened(controller, api, app)
+    quiet, _ = await opened(controller, api, app)
+    busy, run = await opened(controller, api, await install(controller, {"browser": {"time_s": 8}}))
     await run("setTimeout(() => { for (;;); }, 0); 1")
-    await ended(controller, session, "8 s, which is its time limit")
+    for session in (quiet, busy):
+        await ended(controller, session, "8 s, which is its time limit")
 
 
 # --- tokens --------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import time
 import httpx
 import pytest
 
-from harness import ROOT, User, bearer, descendants, eventually, failure_text
+from harness import User, alive, bearer, descendants, eventually, failure_text
 
 pytestmark = pytest.mark.ours
 ENV = {"RHIZOME_PYTHON": sys.executable, "RHIZOME_BROWSER": "false"}
@@ -67,14 +67,6 @@ async def text_of(controller, session, kind=None):
 
 def processes(server, word=".driver.py"):
     return [pid for pid, command in descendants(server.pid) if word in command]
-
-
-def alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 SERVICE = """
@@ -489,6 +481,12 @@ async def test_a_terminal_runs_another_program(apps):
     app = await install(apps, "# nothing", "terminal", wait_for_service=False,
                         manifest={"entry_point": "x.sh", "startup_command": f"{sys.executable} -i -q"})
     session = await apps.start(app.id, wait_for_service=False)
+    worker = await apps.api.get_service(session.worker_id)
+
+    async def asks():
+        return ">>>" in (await worker.get_screen_content(session.id))["content"]
+
+    await eventually(asks, 30, what="the program asks for input")
     result = await apps.execute(session.id, "print(f'Hello {101}')")
     assert result["outputs"][0]["text"] == "Hello 101"
     result = await apps.execute(session.id, "2 + 3422")

@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import io
+import json
 import os
 import re
 import subprocess
@@ -313,26 +314,40 @@ async def test_they_say_how_people_log_in(crashable):
 
 # --- the programs in them ------------------------------------------------------------------
 
+# Runs the programs that it reads one after the other, each as if it were alone: one interpreter has to
+# start and import the client for all of a page.
+RUN_ALL = """
+import json, sys, traceback
+for code in json.load(sys.stdin):
+    try:
+        exec(compile(code, "program", "exec"), {"__name__": "__main__"})
+    except BaseException:
+        traceback.print_exc()
+        sys.exit(f"in this program:\\n{code}")
+"""
+
+
 def programs(page):
     """Complete programs and shell commands of a page; what would serve for ever ends at once."""
     blocks = [code for code in re.findall("```python\n(.*?)```", page, re.S)
               if "asyncio.run(main())" in code and "import FastAPI" not in code]
-    python = [[sys.executable, "-c", code.replace("await server.serve()", "return")]
-              for code in blocks]
-    shell = [["bash", "-ec", code] for code in re.findall("```bash\n(.*?)```", page, re.S)]
-    return python + [command for command in shell if "FUNCTION" not in command[2]]
+    python = [code.replace("await server.serve()", "return") for code in blocks]
+    shell = [code for code in re.findall("```bash\n(.*?)```", page, re.S) if "FUNCTION" not in code]
+    return python, shell
 
 
 @pytest.mark.parametrize("file", [
     "SKILL.md", "EXAMPLES.md", "GUIDE/services.md", "GUIDE/auth.md", "GUIDE/http.md",
     "GUIDE/apps.md", "GUIDE/workers.md", "GUIDE/serverless-functions.md"])
 async def test_the_programs_run(http, api, home, me, alice, file):
-    commands = programs(await text(http, f"{home}/{file}", me))
-    assert commands
-    for *command, code in commands:
-        code = code.replace("YOUR_TOKEN", alice.token())
+    page = await text(http, f"{home}/{file}", me)
+    python, shell = programs(page.replace("YOUR_TOKEN", alice.token()))
+    assert python or shell
+    commands = [([sys.executable, "-c", RUN_ALL], json.dumps(python))]
+    commands += [(["bash", "-ec", code], None) for code in shell]
+    for command, given in commands:
         done = await asyncio.to_thread(
-            subprocess.run, [*command, code], capture_output=True, text=True, timeout=60,
+            subprocess.run, command, input=given, capture_output=True, text=True, timeout=100,
             env={**os.environ, "PYTHONWARNINGS": "ignore"})
-        assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr, f"{code}\n{done.stderr}"
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr, f"{command}\n{done.stderr}"

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from hypha_rpc import connect_to_server
 
-from harness import ROOT, User, bearer, binary, descendants, eventually, failure_text, free_port
+from harness import ROOT, alive, bearer, binary, descendants, eventually, failure_text, free_port
 
 pytestmark = pytest.mark.ours
 PYTHON = {"RHIZOME_PYTHON": sys.executable, "RHIZOME_ASSETS_DIR": str(ROOT / "runtimes")}
@@ -49,14 +49,6 @@ def try_to_start(tmp_path, *functions, env=None, within=30):
 
 def hosts(server):
     return [pid for pid, command in descendants(server.pid) if "host." in command]
-
-
-def alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 ECHO = """

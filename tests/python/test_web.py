@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import time
 
 import httpx
 import pytest
@@ -310,8 +311,10 @@ async def test_asgi_hears_that_the_caller_left(http, asgi):
 async def test_asgi_failures(http, asgi):
     early = await http.get(f"{asgi.url}/early")
     assert early.status_code == 500 and "RuntimeError: no answer" in early.text
+    began = time.monotonic()
     with pytest.raises(httpx.RemoteProtocolError):
         await http.get(f"{asgi.url}/late")
+    assert time.monotonic() - began < 10, "the caller hears at once that the answer broke off"
 
 
 async def test_asgi_in_parallel(http, asgi):

@@ -28,8 +28,8 @@ def node(crashable, connect):
 # --- the message rate ----------------------------------------------------------------------
 
 async def test_answers_do_not_use_up_the_message_rate(node):
-    """200 requests at once at a limit of 5 messages a second: as many answers would take half a minute."""
-    server, alice, api = await node(HYPHA_WS_MSG_RATE_LIMIT="5", HYPHA_WS_MSG_BURST_LIMIT="60")
+    """200 requests at once at a limit of one message a second: as many answers would take two minutes."""
+    server, alice, api = await node(HYPHA_WS_MSG_RATE_LIMIT="1", HYPHA_WS_MSG_BURST_LIMIT="60")
     web = webapps.load(webapps.FASTAPI, "webapp_rate")
 
     async def entry(args):
@@ -43,7 +43,7 @@ async def test_answers_do_not_use_up_the_message_rate(node):
             began = time.monotonic()
             answers = await asyncio.gather(*(http.get(path) for _ in range(200)))
             assert {answer.status_code for answer in answers} == {200}
-            assert time.monotonic() - began < 20, path
+            assert time.monotonic() - began < 60, path
 
 
 async def test_what_nobody_asked_for_counts(node, raw):

@@ -1,5 +1,6 @@
-//! The connection to a Chromium over the DevTools protocol.
+//! The connection to a Chromium over the DevTools protocol, on chromiumoxide's own.
 //!
+//! chromiumoxide's handler of pages waits for the answer to each command of a page's set-up before it gives the next.
 //! Commands go out in the order of their calls, and a caller need not wait for the answer of one before it gives the
 //! next. A page that is set up costs one round trip to its process, not one for each command.
 
@@ -7,24 +8,23 @@ use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use chromiumoxide_types::{Command, Error as Refusal, MethodId, MethodType};
-use futures::{SinkExt, Stream, StreamExt};
+use chromiumoxide::cdp::browser_protocol::target::SessionId;
+use chromiumoxide::types::{
+    CallId, Command, Error as Refusal, EventMessage, Message, Method, MethodId, MethodType,
+    Response,
+};
+use chromiumoxide::{Connection, error::CdpError};
+use futures::{Stream, StreamExt};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 use thiserror::Error;
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 type Outcome = Result<Value, DevtoolsError>;
 /// Who hears the events of one session, by method.
 type Listeners = HashMap<MethodId, Vec<mpsc::UnboundedSender<Value>>>;
@@ -55,35 +55,48 @@ pub(crate) struct Devtools {
 }
 
 struct Link {
-    numbers: AtomicU64,
-    outgoing: mpsc::UnboundedSender<String>,
+    orders: mpsc::UnboundedSender<Order>,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     closed: bool,
-    asked: HashMap<u64, Asked>,
     /// By session.
     listeners: HashMap<Option<Arc<str>>, Listeners>,
 }
 
-struct Asked {
+/// A command, and who waits for its answer.
+struct Order {
+    method: MethodId,
     session: Option<Arc<str>>,
+    params: Value,
     answer: oneshot::Sender<Outcome>,
 }
 
-#[derive(Deserialize)]
+/// Who waits for the answers to commands that are under way.
+type Asked = HashMap<CallId, (Option<Arc<str>>, oneshot::Sender<Outcome>)>;
+
+/// An event of any kind.
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Incoming {
-    id: Option<u64>,
-    method: Option<String>,
+struct Happened {
+    method: String,
     session_id: Option<String>,
     #[serde(default)]
     params: Value,
-    #[serde(default)]
-    result: Value,
-    error: Option<Refusal>,
+}
+
+impl Method for Happened {
+    fn identifier(&self) -> MethodId {
+        self.method.clone().into()
+    }
+}
+
+impl EventMessage for Happened {
+    fn session_id(&self) -> Option<&str> {
+        self.session_id.as_deref()
+    }
 }
 
 /// Events of one kind, until their target is gone.
@@ -114,20 +127,15 @@ impl<E: DeserializeOwned> Stream for Events<E> {
 
 /// Connects to the browser at `address`. The task ends with the connection, and says why.
 pub(crate) async fn connect(address: &str) -> Result<(Devtools, JoinHandle<String>), String> {
-    // Pictures of large pages and traces are longer than the usual limits.
-    let config = WebSocketConfig::default()
-        .max_message_size(None)
-        .max_frame_size(None);
-    let (socket, _) = connect_async_with_config(address, Some(config), true)
+    let connection = Connection::connect(address)
         .await
         .map_err(|error| error.to_string())?;
-    let (outgoing, queue) = mpsc::unbounded_channel();
+    let (orders, queue) = mpsc::unbounded_channel();
     let link = Arc::new(Link {
-        numbers: AtomicU64::new(1),
-        outgoing,
+        orders,
         state: Mutex::default(),
     });
-    let driver = tokio::spawn(drive(socket, queue, Closing(link.clone())));
+    let driver = tokio::spawn(drive(connection, queue, Closing(link.clone())));
     Ok((
         Devtools {
             link,
@@ -152,12 +160,24 @@ impl Devtools {
         command: C,
     ) -> impl Future<Output = Result<C::Response, DevtoolsError>> + Send + use<C> {
         let params = serde_json::to_value(&command);
-        let answer =
-            params.map(|params| self.link.ask(&self.session, &command.identifier(), params));
+        let answer = params.map(|params| self.ask(command.identifier(), params));
         async move {
             let result = answer?.await.unwrap_or(Err(DevtoolsError::Closed))?;
             Ok(C::response_from_value(result)?)
         }
+    }
+
+    fn ask(&self, method: MethodId, params: Value) -> oneshot::Receiver<Outcome> {
+        let (answer, receiver) = oneshot::channel();
+        let session = self.session.clone();
+        // Where nobody takes it any more, the answer's sender goes with it, which says that the connection is closed.
+        let _ = self.link.orders.send(Order {
+            method,
+            session,
+            params,
+            answer,
+        });
+        receiver
     }
 
     /// All events of one kind from now on.
@@ -178,70 +198,34 @@ impl Devtools {
 }
 
 impl Link {
-    fn ask(
-        &self,
-        session: &Option<Arc<str>>,
-        method: &str,
-        params: Value,
-    ) -> oneshot::Receiver<Outcome> {
-        let id = self.numbers.fetch_add(1, Ordering::Relaxed);
-        let mut message = json!({ "id": id, "method": method, "params": params });
-        if let Some(session) = session {
-            message["sessionId"] = session.as_ref().into();
-        }
-        let (answer, receiver) = oneshot::channel();
-        let mut state = self.state.lock();
-        // Dropping the sender says that the connection is closed.
-        if !state.closed {
-            let session = session.clone();
-            state.asked.insert(id, Asked { session, answer });
-            // Sent under the lock, so that the order on the wire is that of the numbers.
-            let _ = self.outgoing.send(message.to_string());
-        }
-        receiver
-    }
-
-    fn hear(&self, text: &str) {
-        let incoming: Incoming = match serde_json::from_str(text) {
-            Ok(incoming) => incoming,
-            Err(error) => return tracing::debug!(%error, "Chromium was not understood"),
-        };
-        if let Some(asked) = incoming
-            .id
-            .and_then(|id| self.state.lock().asked.remove(&id))
-        {
-            let outcome = match incoming.error {
-                Some(refusal) => Err(refusal.into()),
-                None => Ok(incoming.result),
-            };
-            // Whoever asked may not wait any more.
-            let _ = asked.answer.send(outcome);
-            return;
-        }
-        let Some(method) = incoming.method else {
-            return;
-        };
-        if method == "Target.detachedFromTarget"
-            && let Some(session) = incoming.params["sessionId"].as_str()
-        {
-            self.detached(session);
-        }
-        let session = incoming.session_id.map(Arc::from);
+    fn happened(&self, event: Happened) {
+        let session = event.session_id.map(Arc::from);
         let mut state = self.state.lock();
         let listeners = state.listeners.get_mut(&session);
-        let Some(listeners) = listeners.and_then(|of| of.get_mut(method.as_str())) else {
+        let Some(listeners) = listeners.and_then(|of| of.get_mut(event.method.as_str())) else {
             return;
         };
-        listeners.retain(|listener| listener.send(incoming.params.clone()).is_ok());
+        listeners.retain(|listener| listener.send(event.params.clone()).is_ok());
     }
+}
 
-    /// Ends the events of a session and the commands to it.
-    fn detached(&self, session: &str) {
-        let session = Some(Arc::from(session));
-        let mut state = self.state.lock();
-        state.listeners.remove(&session);
-        state.asked.retain(|_, asked| asked.session != session);
-    }
+/// The session that an event says is over.
+fn detached(event: &Happened) -> Option<Arc<str>> {
+    (event.method == "Target.detachedFromTarget")
+        .then(|| event.params["sessionId"].as_str().map(Arc::from))
+        .flatten()
+}
+
+fn answered(asked: &mut Asked, response: Response) {
+    let Some((_, answer)) = asked.remove(&response.id) else {
+        return;
+    };
+    let outcome = match response.error {
+        Some(refusal) => Err(refusal.into()),
+        None => Ok(response.result.unwrap_or_default()),
+    };
+    // Whoever asked may not wait any more.
+    let _ = answer.send(outcome);
 }
 
 /// Ends everything that waits when the connection does, however that ends.
@@ -257,30 +241,34 @@ impl Drop for Closing {
 }
 
 async fn drive(
-    socket: Socket,
-    mut queue: mpsc::UnboundedReceiver<String>,
+    mut connection: Connection<Happened>,
+    mut orders: mpsc::UnboundedReceiver<Order>,
     closing: Closing,
 ) -> String {
-    let (mut sink, mut stream) = socket.split();
+    let mut asked = Asked::new();
     loop {
         tokio::select! {
-            message = stream.next() => match message {
-                Some(Ok(Message::Text(text))) => closing.0.hear(&text),
-                Some(Ok(Message::Close(_))) | None => return "it closed its connection".to_owned(),
-                Some(Ok(_)) => {}
+            message = connection.next() => match message {
+                Some(Ok(Message::Response(response))) => answered(&mut asked, response),
+                Some(Ok(Message::Event(event))) => {
+                    if let Some(session) = detached(&event) {
+                        let session = Some(session);
+                        closing.0.state.lock().listeners.remove(&session);
+                        asked.retain(|_, (of, _)| *of != session);
+                    }
+                    closing.0.happened(event);
+                }
+                None => return "it closed its connection".to_owned(),
+                Some(Err(CdpError::InvalidMessage(_, error))) => tracing::debug!(%error, "Chromium was not understood"),
                 Some(Err(error)) => return format!("its connection broke: {error}"),
             },
-            text = queue.recv() => {
-                let Some(text) = text else {
+            order = orders.recv() => {
+                let Some(Order { method, session, params, answer }) = order else {
                     return "nobody uses its connection".to_owned();
                 };
-                // What waits goes out in one piece.
-                let mut sent = sink.feed(Message::text(text)).await;
-                while let Ok(text) = queue.try_recv() {
-                    sent = sent.and(sink.feed(Message::text(text)).await);
-                }
-                if let Err(error) = sent.and(sink.flush().await) {
-                    return format!("its connection broke: {error}");
+                let to = session.as_deref().map(SessionId::new);
+                if let Ok(id) = connection.submit_command(method, to, params) {
+                    asked.insert(id, (session, answer));
                 }
             }
         }

@@ -4,12 +4,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chromiumoxide_cdp::cdp::browser_protocol::browser::CloseParams;
-use chromiumoxide_cdp::cdp::browser_protocol::system_info::GetProcessInfoParams;
-use chromiumoxide_cdp::cdp::browser_protocol::target::{
-    EventTargetCrashed, SetDiscoverTargetsParams,
-};
-use chromiumoxide_types::Command;
+use chromiumoxide::cdp::browser_protocol::browser::CloseParams;
+use chromiumoxide::cdp::browser_protocol::system_info::GetProcessInfoParams;
+use chromiumoxide::cdp::browser_protocol::target::{EventTargetCrashed, SetDiscoverTargetsParams};
+use chromiumoxide::types::Command;
 use futures::StreamExt;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
@@ -143,13 +141,12 @@ impl Engine {
         let found = self
             .command("list its processes", GetProcessInfoParams {})
             .await?;
-        let info = |process: chromiumoxide_cdp::cdp::browser_protocol::system_info::ProcessInfo| {
-            ProcessInfo {
+        let info =
+            |process: chromiumoxide::cdp::browser_protocol::system_info::ProcessInfo| ProcessInfo {
                 kind: process.r#type,
                 pid: process.id,
                 cpu_time: process.cpu_time,
-            }
-        };
+            };
         Ok(found.process_info.into_iter().map(info).collect())
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chromiumoxide_cdp::cdp::js_protocol::runtime::{
+use chromiumoxide::cdp::js_protocol::runtime::{
     CompileScriptParams, EvaluateParams, EvaluateReturns, RemoteObject, RemoteObjectType,
     TerminateExecutionParams,
 };

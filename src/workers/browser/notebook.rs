@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chromiumoxide_cdp::cdp::js_protocol::runtime::{EvaluateParams, EventConsoleApiCalled};
+use chromiumoxide::cdp::js_protocol::runtime::{EvaluateParams, EventConsoleApiCalled};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use serde_json::{Value as Json, json};

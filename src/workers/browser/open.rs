@@ -4,14 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chromiumoxide_cdp::cdp::browser_protocol::browser::{BrowserContextId, GetVersionParams};
-use chromiumoxide_cdp::cdp::browser_protocol::page::AddScriptToEvaluateOnNewDocumentParams;
-use chromiumoxide_cdp::cdp::browser_protocol::target::{
+use chromiumoxide::cdp::browser_protocol::browser::{BrowserContextId, GetVersionParams};
+use chromiumoxide::cdp::browser_protocol::page::AddScriptToEvaluateOnNewDocumentParams;
+use chromiumoxide::cdp::browser_protocol::target::{
     AttachToTargetParams, CreateBrowserContextParams, CreateTargetParams,
     DisposeBrowserContextParams,
 };
-use chromiumoxide_cdp::cdp::js_protocol::runtime::EvaluateParams;
-use chromiumoxide_types::Command;
+use chromiumoxide::cdp::js_protocol::runtime::EvaluateParams;
+use chromiumoxide::types::Command;
 use futures::future::{OptionFuture, try_join_all};
 use parking_lot::Mutex;
 use serde_json::{Value, json};

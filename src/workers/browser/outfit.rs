@@ -1,6 +1,6 @@
 //! Dressing a blank page: everything about it that must hold before its first document.
 
-use chromiumoxide_cdp::cdp::browser_protocol::browser::{BrowserContextId, GetVersionParams};
+use chromiumoxide::cdp::browser_protocol::browser::{BrowserContextId, GetVersionParams};
 use futures::future::try_join_all;
 use serde_json::{Value, json};
 

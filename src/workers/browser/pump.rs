@@ -3,14 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use chromiumoxide_cdp::cdp::browser_protocol::log::{
-    EventEntryAdded, LogEntryLevel, LogEntrySource,
-};
-use chromiumoxide_cdp::cdp::browser_protocol::network::{EventResponseReceived, ResourceType};
-use chromiumoxide_cdp::cdp::browser_protocol::page::{
+use chromiumoxide::cdp::browser_protocol::log::{EventEntryAdded, LogEntryLevel, LogEntrySource};
+use chromiumoxide::cdp::browser_protocol::network::{EventResponseReceived, ResourceType};
+use chromiumoxide::cdp::browser_protocol::page::{
     DialogType, EventJavascriptDialogOpening, HandleJavaScriptDialogParams,
 };
-use chromiumoxide_cdp::cdp::js_protocol::runtime::{
+use chromiumoxide::cdp::js_protocol::runtime::{
     EventBindingCalled, EventConsoleApiCalled, EventExceptionThrown,
 };
 use futures::FutureExt;

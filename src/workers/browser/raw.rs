@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use chromiumoxide_types::{Command, Method};
+use chromiumoxide::types::{Command, Method};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 

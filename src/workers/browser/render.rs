@@ -1,6 +1,6 @@
 //! Values of the page, as the DevTools describe them, as text.
 
-use chromiumoxide_cdp::cdp::js_protocol::runtime::{
+use chromiumoxide::cdp::js_protocol::runtime::{
     ExceptionDetails, ObjectPreview, ObjectPreviewSubtype, PropertyPreview, PropertyPreviewType,
     RemoteObject, RemoteObjectSubtype, RemoteObjectType,
 };

@@ -1,7 +1,7 @@
 //! Headers that a page's requests get on their way: those of the options on all of them, an authorization on those to
 //! the app's own site. Chromium holds the requests of the page and of its workers until they are answered here.
 
-use chromiumoxide_cdp::cdp::browser_protocol::fetch::{
+use chromiumoxide::cdp::browser_protocol::fetch::{
     ContinueRequestParams, EnableParams, EventRequestPaused, HeaderEntry, RequestPattern,
 };
 use futures::StreamExt;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use chromiumoxide_cdp::cdp::browser_protocol::page::{EventLifecycleEvent, NavigateParams};
-use chromiumoxide_types::{Command, MethodType};
+use chromiumoxide::cdp::browser_protocol::page::{EventLifecycleEvent, NavigateParams};
+use chromiumoxide::types::{Command, MethodType};
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
 

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chromiumoxide_cdp::cdp::browser_protocol::page::EventFrameNavigated;
-use chromiumoxide_cdp::cdp::browser_protocol::tracing::EventDataCollected;
+use chromiumoxide::cdp::browser_protocol::page::EventFrameNavigated;
+use chromiumoxide::cdp::browser_protocol::tracing::EventDataCollected;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use serde_json::{Value, json};

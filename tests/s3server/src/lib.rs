@@ -3,8 +3,12 @@
 use std::io;
 use std::path::Path;
 
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
+use s3s::Body;
 use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
 use s3s_fs::FileSystem;
@@ -33,8 +37,18 @@ pub async fn serve(listener: TcpListener, root: &Path) -> io::Result<()> {
         while connections.try_join_next().is_some() {}
         connections.spawn(async move {
             let http = Builder::new(TokioExecutor::new());
+            // What a client began is finished when it goes away meanwhile, as with a storage that is elsewhere.
+            let finishing = service_fn(move |request: Request<Incoming>| {
+                let service = service.clone();
+                let answer =
+                    tokio::spawn(async move { service.call(request.map(Body::from)).await });
+                async move {
+                    let answer = answer.await.map_err(io::Error::other)?;
+                    answer.map_err(|error| io::Error::other(format!("{error:?}")))
+                }
+            });
             // A client that goes away is no failure of the server.
-            let _ = http.serve_connection(TokioIo::new(socket), service).await;
+            let _ = http.serve_connection(TokioIo::new(socket), finishing).await;
         });
     }
 }

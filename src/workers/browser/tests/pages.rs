@@ -1,6 +1,6 @@
 //! One page: logs, scripts, pictures, failures.
 
-use chromiumoxide_cdp::cdp::browser_protocol::target::CloseTargetParams;
+use chromiumoxide::cdp::browser_protocol::target::CloseTargetParams;
 use serde_json::json;
 
 use super::*;
