@@ -26,6 +26,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 type Outcome = Result<Value, DevtoolsError>;
+/// Who listens in a session, by the method of the event.
+type Listeners = HashMap<MethodId, Vec<mpsc::UnboundedSender<Value>>>;
 
 /// Why a command has no result.
 #[derive(Debug, Error)]
@@ -60,8 +62,8 @@ struct Link {
 #[derive(Default)]
 struct State {
     closed: bool,
-    /// By session and method.
-    listeners: HashMap<Option<Arc<str>>, HashMap<MethodId, Vec<mpsc::UnboundedSender<Value>>>>,
+    /// By session; none is the browser itself.
+    listeners: HashMap<Option<Arc<str>>, Listeners>,
 }
 
 /// A command, and who waits for its answer.

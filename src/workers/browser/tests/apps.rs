@@ -60,11 +60,19 @@ fn compile(app_type: &str, manifest: Value, code: &str) -> String {
     String::from_utf8(files[1].content.to_vec()).unwrap()
 }
 
+/// The build of the client that is no module.
+fn classic(module: &str) -> String {
+    let names = "connectToServer, loadRequirements";
+    let code = module.replace("export ", "");
+    format!("globalThis.hyphaWebsocketClient = (() => {{{code}\nreturn {{ {names} }}; }})();")
+}
+
 async fn open(engine: &Engine, html: String, init: Value) -> (Page, PageEvents) {
     let site = Site::serve(
         &[
             ("/app", html),
             ("/assets/hypha-rpc-websocket.min.mjs", STAND_IN.into()),
+            ("/assets/hypha-rpc-websocket.min.js", classic(STAND_IN)),
         ],
         None,
     )
