@@ -58,6 +58,17 @@ def offered(value, seen=()):
             if callable(inner) or isinstance(inner, (*PLAIN, dict)) or type(inner).__module__ == "__main__"}
 
 
+class Hasty:
+    """`asyncio` for a client that connects: it sleeps for 0.1 s then, for servers that need a moment. This one says that
+    it is ready when it is."""
+
+    def __getattr__(self, name):
+        return getattr(asyncio, name)
+
+    async def sleep(self, delay, *rest):
+        return await asyncio.sleep(0 if delay == 0.1 else delay, *rest)
+
+
 class Api:
     """`from hypha_rpc import api`: connects when it is first wanted."""
 
@@ -70,11 +81,15 @@ class Api:
         return await asyncio.shield(self._connecting)
 
     async def _connect(self):
-        from hypha_rpc import connect_to_server
+        from hypha_rpc import connect_to_server, websocket_client
 
         names = ("server_url", "workspace", "client_id", "token", "app_id", "name", "method_timeout")
         config = {name: self._config[name] for name in names if self._config.get(name)}
-        self._server = await connect_to_server(config)
+        websocket_client.asyncio = Hasty()
+        try:
+            self._server = await connect_to_server(config)
+        finally:
+            websocket_client.asyncio = asyncio
         return self._server
 
     def export(self, exported, config=None, **options):
