@@ -68,10 +68,16 @@ async def test_hosts_that_an_app_may_reach(controller, api, server):
         assert stranger.requests == []
         assert await run(f"fetch('{friend.url}/').then((answer) => answer.status)") == 200
         assert await run(f"fetch('{server.url}/health/readiness').then((answer) => answer.status)") == 200
+        connection = """() => {
+            const frame = document.body.appendChild(document.createElement("iframe"));
+            return [typeof RTCPeerConnection, typeof frame.contentWindow.RTCPeerConnection];
+        }"""
+        assert await run(f"({connection})()") == ["undefined"] * 2
         logs = await controller.get_logs(session.id)
         assert any(f"127.0.0.1:{stranger.port} was not reached" in item["content"] for item in logs["items"])
         _, free = await opened(controller, api, await install(controller))
         assert await free(f"fetch('{stranger.url}/').then((answer) => answer.status)") == 200
+        assert await free(f"({connection})()") == ["function"] * 2
 
 
 async def test_an_app_behind_a_narrow_way_out_still_works(controller, api):

@@ -42,6 +42,8 @@ const BLANKS: u32 = 3;
 const WARM_UP: Duration = Duration::from_secs(60);
 /// Hosts that a page could not reach which its log names.
 const MAX_REFUSALS: usize = 50;
+/// Takes from the documents of a page with a gate what would go past it.
+const NO_DETOUR: &str = "for (const name of ['RTCPeerConnection', 'webkitRTCPeerConnection']) delete globalThis[name];";
 /// Keys of a page's config whose values must not show up in logs.
 const SECRET_KEYS: [&str; 2] = ["token", "reconnection_token"];
 
@@ -185,7 +187,9 @@ impl Engine {
         let page = self.target(&context).await?;
         let stream = pump::subscribe(&page);
         // All commands are on their way before the first is answered, for that takes until the page has a process.
-        let listening = self.within("report events", try_join_all(listen(&page, script)));
+        let detour = gate.as_ref().map(|_| NO_DETOUR);
+        let scripts = detour.into_iter().chain(script);
+        let listening = self.within("report events", try_join_all(listen(&page, scripts)));
         let own = self.0.settings.server_urls.first();
         let extra = Extra::new(outfit, url, own.map(String::as_str));
         let dressing = async {
@@ -230,11 +234,11 @@ impl Engine {
     }
 }
 
-/// Has a page report what the server wants to know of it, and run `script` at the start of each document.
-fn listen(
+/// Has a page report what the server wants to know of it, and run `scripts` at the start of each document.
+fn listen<'a>(
     page: &Target,
-    script: Option<&str>,
-) -> Vec<impl Future<Output = Result<Value, DevtoolsError>> + Send + use<>> {
+    scripts: impl Iterator<Item = &'a str>,
+) -> Vec<impl Future<Output = Result<Value, DevtoolsError>> + Send + use<'a>> {
     let mut commands = vec![
         Raw::new("Page.enable", json!({})),
         Raw::new("Page.setLifecycleEventsEnabled", json!({ "enabled": true })),
@@ -243,7 +247,7 @@ fn listen(
         Raw::new("Network.enable", json!({})),
         Raw::new("Log.enable", json!({})),
     ];
-    commands.extend(script.map(|script| {
+    commands.extend(scripts.map(|script| {
         Raw::new(
             "Page.addScriptToEvaluateOnNewDocument",
             json!({ "source": script }),

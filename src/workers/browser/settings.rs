@@ -63,6 +63,9 @@ const LONGEST_WRAPPER: u64 = 4096;
 /// Makes every name and address but this machine's own unknown.
 const OFFLINE: &str = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1";
 
+/// Lets WebRTC take no way that a proxy does not watch.
+const PROXIED_WEBRTC: &str = "--force-webrtc-ip-handling-policy=disable_non_proxied_udp";
+
 /// How Chromium is found, started and limited.
 #[derive(Debug, Clone)]
 pub struct BrowserSettings {
@@ -135,6 +138,9 @@ impl BrowserSettings {
         }
         if self.offline {
             arguments.push(OFFLINE.to_owned());
+        }
+        if !self.options.allowed(&self.options).is_everything() {
+            arguments.push(PROXIED_WEBRTC.to_owned());
         }
         arguments.extend(self.options.launch_args.iter().cloned());
         arguments

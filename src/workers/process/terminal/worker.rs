@@ -34,6 +34,8 @@ const SIZE: WindowSize = WindowSize { rows: 24, cols: 80 };
 const COMMAND_S: f64 = 5.0;
 /// A command counts as done when a prompt has stood for this long.
 const QUIET: Duration = Duration::from_millis(150);
+/// How long a program may take to say its first word before a command is typed all the same.
+const START: Duration = Duration::from_secs(3);
 /// How long earlier output may go on before a command is typed all the same.
 const SETTLE: Duration = Duration::from_secs(1);
 
@@ -330,7 +332,9 @@ impl Worker for TerminalWorker {
         let seconds = config.get("timeout").and_then(Value::as_f64);
         let seconds = seconds.filter(|given| *given > 0.0).unwrap_or(COMMAND_S);
         let limit = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(3600));
-        session.settle(Instant::now() + SETTLE, |_| true).await;
+        let silent = session.output.lock().total() == 0;
+        let settled = Instant::now() + if silent { START } else { SETTLE };
+        session.settle(settled, |output| output.total() > 0).await;
         let from = session.output.lock().total();
         let line = format!("{}\n", script.trim_end_matches('\n'));
         life.tty
