@@ -188,7 +188,7 @@ impl Engine {
         let stream = pump::subscribe(&page);
         // All commands are on their way before the first is answered, for that takes until the page has a process.
         let detour = gate.as_ref().map(|_| NO_DETOUR);
-        let scripts = detour.into_iter().chain(script);
+        let scripts = detour.into_iter().chain(script).collect();
         let listening = self.within("report events", try_join_all(listen(&page, scripts)));
         let own = self.0.settings.server_urls.first();
         let extra = Extra::new(outfit, url, own.map(String::as_str));
@@ -235,10 +235,10 @@ impl Engine {
 }
 
 /// Has a page report what the server wants to know of it, and run `scripts` at the start of each document.
-fn listen<'a>(
+fn listen(
     page: &Target,
-    scripts: impl Iterator<Item = &'a str>,
-) -> Vec<impl Future<Output = Result<Value, DevtoolsError>> + Send + use<'a>> {
+    scripts: Vec<&str>,
+) -> Vec<impl Future<Output = Result<Value, DevtoolsError>> + Send + use<>> {
     let mut commands = vec![
         Raw::new("Page.enable", json!({})),
         Raw::new("Page.setLifecycleEventsEnabled", json!({ "enabled": true })),
@@ -247,7 +247,7 @@ fn listen<'a>(
         Raw::new("Network.enable", json!({})),
         Raw::new("Log.enable", json!({})),
     ];
-    commands.extend(scripts.map(|script| {
+    commands.extend(scripts.into_iter().map(|script| {
         Raw::new(
             "Page.addScriptToEvaluateOnNewDocument",
             json!({ "source": script }),
