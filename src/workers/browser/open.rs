@@ -43,7 +43,8 @@ const WARM_UP: Duration = Duration::from_secs(60);
 /// Hosts that a page could not reach which its log names.
 const MAX_REFUSALS: usize = 50;
 /// Takes from the documents of a page with a gate what would go past it.
-const NO_DETOUR: &str = "for (const name of ['RTCPeerConnection', 'webkitRTCPeerConnection']) delete globalThis[name];";
+const NO_DETOUR: &str =
+    "for (const name of ['RTCPeerConnection', 'webkitRTCPeerConnection']) delete globalThis[name];";
 /// Keys of a page's config whose values must not show up in logs.
 const SECRET_KEYS: [&str; 2] = ["token", "reconnection_token"];
 
