@@ -24,6 +24,16 @@ def empty_counts(server):
     return {key: value for key, value in counts(server).items() if key not in UNSTEADY}
 
 
+def actors(server):
+    """The supervision tree: kind and name of each actor, sorted."""
+    def walk(node):
+        nodes = node if isinstance(node, list) else list(node.values()) if isinstance(node, dict) else []
+        own = [f"{node.get('kind')} {node['id']}"] if isinstance(node, dict) and "id" in node else []
+        return own + [found for inner in nodes for found in walk(inner)]
+
+    return sorted(walk(httpx.get(f"{server.url}/admin/tree", headers=bearer(server.root_token), timeout=10).json()))
+
+
 def fds(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
@@ -51,7 +61,7 @@ class Verdict:
     async def begin(self):
         """Notes what an empty server holds."""
         await warm_up(self.run)
-        self.before = await self.steady()
+        self.before, self.actors = await self.steady(), actors(self.server)
         self.rss, self.fds = rss_mib(self.server.pid), fds(self.server.pid)
 
     async def steady(self):
@@ -176,7 +186,7 @@ class Verdict:
             await eventually(as_before, 30, every=0.2)
         except AssertionError:
             left = {key: (self.before[key], now[key]) for key in self.before if now[key] != self.before[key]}
-            raise Wrong(f"not as before, as (before, now): {left}") from None
+            raise Wrong(f"not as before, as (before, now): {left}; actors then {self.actors}, now {actors(self.server)}") from None
         assert await self.run.worker.sessions() == []
         await eventually(lambda: rss_mib(self.server.pid) < self.rss + SLACK_MIB, 20,
                          what=f"memory returns to {self.rss:.0f} MiB, it is {rss_mib(self.server.pid):.0f}")
